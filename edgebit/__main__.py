@@ -1,0 +1,7 @@
+"""``python -m edgebit`` is ``edgebit``."""
+
+import sys
+
+from edgebit.cli import main
+
+sys.exit(main())

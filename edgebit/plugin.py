@@ -1,0 +1,291 @@
+"""What a plugin is: the contracts of inputs, parsers, filters, formats and outputs.
+
+Prose first. A plugin is a class with a name, a one-line docstring and an option table:
+
+    class Dummy(Input):
+        \"\"\"Makes the same record again and again.\"\"\"
+
+        NAME = "dummy"
+        OPTIONS = (Option("rate", number, 1.0, "records a second"),)
+
+It is built with its typed options and a `Context`, its only way to the rest of the program: the loop, the clock, the
+log, the counters. It never sees the agent, the pipeline, a buffer or another plugin. It is listed by hand in
+registry.py and imported only when a config uses it.
+
+**Life of an input or output.** `open` acquires what it needs, `close` gives everything back and may be called at any
+time, also twice. If the device, file, port or peer is not there, `open` raises SourceError or OSError; if it goes away
+later, the plugin calls ``ctx.lost(why)``. In both cases the supervisor closes it, logs once, and opens it again with
+back-off until it works, and logs that once too. A plugin therefore holds no retry logic. An exception that escapes a
+callback is treated in the same way, with its traceback in the log.
+
+**Everything is a batch.** An input hands over a list of records per read; parsers take a list of lines; filters and
+formats take lists of records. A cost paid per record is a cost to question.
+
+**Nothing blocks.** One thread runs everything. Name look-ups go through ``ctx.resolve``.
+"""
+
+from __future__ import annotations
+
+from edgebit.errors import SourceError as SourceError  # plugins import their vocabulary from here
+from edgebit.record import Shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, ClassVar, Protocol
+
+    from edgebit.log import Log
+    from edgebit.loop import Clock, Timer, Watch
+    from edgebit.options import Option, Options
+    from edgebit.record import Chunk, Record
+    from edgebit.stats import Counters
+
+    class Context(Protocol):
+        """What a plugin may ask of the program."""
+
+        name: str  # the instance: "tail.0" or the alias
+        clock: Clock
+        log: Log
+        stats: Counters  # this plugin's; names are in docs/stats.md
+        hostname: str
+        agent_id: str
+        state_dir: str  # a directory of the agent's that survives restarts; "" if there is none
+
+        def watch(self, fd: int, on_read: Callable[[], object] | None = None,
+                  on_write: Callable[[], object] | None = None) -> Watch:  # fmt: skip
+            """Watch a descriptor (see loop.Watch)."""
+            ...
+
+        def call_later(self, seconds: float, call: Callable[[], object]) -> Timer: ...
+
+        def resolve(self, host: str, port: int, done: Callable[[list[Any], str], object]) -> None:
+            """Look a host name up without blocking; `done(addresses, why)` gets getaddrinfo's list, or [] and why."""
+            ...
+
+        def lost(self, why: str) -> None:
+            """The source or peer went away: close me, log it, open me again with back-off."""
+            ...
+
+    class InputContext(Context, Protocol):
+        tag: str  # as configured; a "*" in it is the plugin's to fill
+
+        def emit(self, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None) -> None:
+            """Hand over a batch. `raw`: the bytes it was read from, for the memory account."""
+            ...
+
+        def finished(self) -> None:
+            """The source has ended for good (end of standard input); the agent stops when all inputs have."""
+            ...
+
+        def exit_agent(self) -> None:
+            """The user asked for the agent to end here (tail's exit_on_eof)."""
+            ...
+
+
+READ_SIZE = 65536  # bytes an input reads per turn of the loop, so that a busy source can't starve a quiet one
+
+LOG = Shape.of(("log",))  # a line as it came
+
+
+class Receipt:
+    """Tells an input when what it handed over is safe, so that its position may move there.
+
+    One receipt goes with one `emit`. Each buffer that takes records of it holds the receipt (`hold`) and lets go
+    (`release`) when they are durable, delivered, or dropped and counted. When nobody holds it, `safe()` is called.
+    """
+
+    __slots__ = ("_holders", "_safe")
+
+    def __init__(self, safe: Callable[[], object]) -> None:
+        self._safe = safe
+        self._holders = 1  # the pipeline itself, while it routes
+
+    def hold(self) -> None:
+        self._holders += 1
+
+    def release(self) -> None:
+        self._holders -= 1
+        if self._holders == 0:
+            self._safe()
+
+
+class Plugin:
+    """What all kinds have in common."""
+
+    NAME: ClassVar[str] = ""
+    OPTIONS: ClassVar[tuple[Option, ...]] = ()
+
+
+class Input(Plugin):
+    """Collects records and hands them over with ``ctx.emit(tag, records, raw)``.
+
+    Each input says in its docstring what pausing means for its source: what waits, what the kernel drops.
+    """
+
+    def __init__(self, opt: Options, ctx: InputContext) -> None:
+        self.opt, self.ctx = opt, ctx
+
+    def open(self) -> None:
+        """Acquire the source and start to read, unless paused. Raises SourceError or OSError when it isn't there."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give everything back; may be called when not open."""
+
+    def pause(self) -> None:
+        """Really stop reading from the source: a buffer is full. Called only while open."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Read again. Called only while open."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """The agent is stopping: hand over what is complete, or what is left for good. `close` follows."""
+
+
+class IntervalInput(Input):
+    """An input that takes a sample at a fixed interval. Paused, it takes none; what would have been sampled is not lost
+    data, it never existed. The grid doesn't drift, and samples that a stall made impossible are skipped."""
+
+    interval = 1.0  # seconds; subclasses set it in __init__ or open
+
+    def open(self) -> None:
+        self._timer: Timer | None = None
+        self._next = self.ctx.clock.monotonic() + self.interval
+        self.start_sampling()
+        self.resume()
+
+    def start_sampling(self) -> None:
+        """Take the first reading of counters, so that the first sample can be a difference. May raise SourceError."""
+
+    def sample(self) -> None:
+        """Take one sample and emit it."""
+        raise NotImplementedError
+
+    def _tick(self) -> None:
+        now = self.ctx.clock.monotonic()
+        self._next += self.interval
+        if self._next <= now:  # stalled for more than an interval
+            self._next = now + self.interval
+        self._timer = self.ctx.call_later(self._next - now, self._tick)
+        self.sample()
+
+    def pause(self) -> None:
+        self.close()
+
+    def resume(self) -> None:
+        if self._timer is None:
+            now = self.ctx.clock.monotonic()
+            self._next = max(self._next, now)
+            self._timer = self.ctx.call_later(self._next - now, self._tick)
+
+    def close(self) -> None:
+        timer = getattr(self, "_timer", None)
+        if timer is not None:
+            timer.cancel()
+            self._timer = None
+
+
+class Parser(Plugin):
+    """Turns lines into records. Pure: no socket, file, log or clock; the time of a line without one is `now_ns`.
+
+    `name` is what inputs call it by. Lines are text without their line end; bytes that were not UTF-8 are in it as
+    surrogate escapes.
+    """
+
+    def __init__(self, name: str, opt: Options) -> None:
+        self.name, self.opt = name, opt
+
+    def parse(self, line: str, now_ns: int) -> Record | None:
+        """One line; None if it doesn't match."""
+        raise NotImplementedError
+
+    def parse_lines(self, lines: Sequence[str], now_ns: int, raw: Shape = LOG) -> tuple[list[Record], int]:
+        """A record for each line, in order, and how many didn't match; those are kept whole as the field of `raw`.
+
+        Subclasses override this when they can do it faster than line by line.
+        """
+        parse = self.parse
+        records: list[Record] = []
+        misses = 0
+        for line in lines:
+            record = parse(line, now_ns)
+            if record is None:
+                record = (now_ns, raw, (line,))
+                misses += 1
+            records.append(record)
+        return records, misses
+
+
+class Filter(Plugin):
+    """Changes, adds or removes records of a batch. Pure but for its own state."""
+
+    def __init__(self, opt: Options, ctx: Context) -> None:
+        self.opt, self.ctx = opt, ctx
+
+    def process(self, tag: str, records: list[Record]) -> list[Record]:
+        """The records that go on; may be the same list. A record is never changed in place: it is a tuple."""
+        raise NotImplementedError
+
+
+class Format(Plugin):
+    """Turns a chunk into bytes. Pure; what can be compiled is compiled once per shape and kept in its `cache`.
+
+    Stream formats (`stream` is True) can be written one after the other to the same file.
+    """
+
+    content_type: ClassVar[str] = "application/octet-stream"
+    stream: ClassVar[bool] = False
+
+    def __init__(self, opt: Options, agent_id: str = "", stream_id: str = "") -> None:
+        self.opt, self.agent_id, self.stream_id = opt, agent_id, stream_id
+
+    def encode(self, chunk: Chunk) -> bytes:
+        raise NotImplementedError
+
+
+if TYPE_CHECKING:
+
+    class Delivery(Protocol):
+        """A batch on its way. The output answers exactly once, with one of the three methods, now or later."""
+
+        chunk: Chunk  # tag, seq (of the first record), count, records
+        body: bytes  # the chunk in the output's format; b"" if the output has none
+
+        def delivered(self) -> None:
+            """The collector has it."""
+            ...
+
+        def retry(self, why: str, after: float | None = None) -> None:
+            """Not now; `after` is what the peer asked for, in seconds (Retry-After)."""
+            ...
+
+        def reject(self, why: str, which: Sequence[int] | None = None) -> None:
+            """Never: the peer refuses these records (indexes into the chunk), or some of them (None)."""
+            ...
+
+
+class Output(Plugin):
+    """Delivers batches. Knows nothing of buffers, retries or back-off, and never blocks.
+
+    `window` is how many deliveries it can take before the first is answered. An output that needs a connection makes it
+    when it is given a delivery (or in `open`, to be early) and answers ``retry(why)`` when it can't; the sender
+    holds the back-off. After a retry the sender gives the same records again.
+    """
+
+    FORMATS: ClassVar[tuple[str, ...]] = ()  # the formats it can carry, the default first
+    window = 1
+
+    def __init__(self, opt: Options, ctx: Context) -> None:
+        self.opt, self.ctx = opt, ctx
+
+    def open(self) -> None:
+        """Acquire what doesn't depend on the peer. Raises SourceError or OSError."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Send a batch on its way."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give everything back; deliveries not answered yet are taken as retry."""

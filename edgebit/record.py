@@ -1,0 +1,255 @@
+"""Record, shape and chunk: what flows through edgebit.
+
+A record is the tuple ``(time_ns, shape, values)``: wall time in nanoseconds since the epoch, the interned tuple of
+field names (`Shape`), and a tuple with one value a name. Values are None, bool, int, float, str, list and dict of
+these: what JSON and CBOR share. Text that was not valid UTF-8 on arrival is carried as surrogate escapes, so the
+original bytes can always be had back with ``.encode("utf-8", "surrogateescape")``.
+
+A chunk is records of one tag with the sequence number of the first. It holds the decoded records, the encoded payload,
+or both, and makes either from the other only when asked. Its `size` is what it costs in memory at the moment.
+
+This module knows nothing of buffers, outputs, files or time.
+"""
+
+from __future__ import annotations
+
+from sys import getsizeof
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    Record = tuple[int, "Shape", tuple[Any, ...]]
+
+MAX_SHAPES = 4096  # interned for the life of the process; streams with ever new names must not fill the memory
+
+
+class Shape:
+    """The field names that records have in common, in order. Compare with ``is`` only as an optimisation.
+
+    `cache` holds what formats and filters compile once per shape, keyed by them. Shapes beyond MAX_SHAPES are not
+    interned (`interned` is False): nothing should be compiled for them, they are used once and forgotten.
+    """
+
+    __slots__ = ("cache", "index", "interned", "names")
+    _interned: dict[tuple[str, ...], Shape] = {}
+
+    def __init__(self, names: tuple[str, ...], interned: bool) -> None:
+        self.names = names
+        self.index = {name: i for i, name in enumerate(names)}  # of two equal names the last one wins
+        self.interned = interned
+        self.cache: dict[Any, Any] = {}
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Shape:
+        """The shape with these field names; a dict gives its keys."""
+        key = tuple(names)
+        shape = cls._interned.get(key)
+        if shape is None:
+            room = len(cls._interned) < MAX_SHAPES
+            shape = cls(key, room)
+            if room:
+                cls._interned[key] = shape
+        return shape
+
+    def __repr__(self) -> str:
+        return f"Shape{self.names!r}"
+
+
+def from_dict(time_ns: int, fields: dict[str, Any]) -> Record:
+    """A record from a plain dict."""
+    return (time_ns, Shape.of(fields), tuple(fields.values()))
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """The fields of a record as a plain dict; of equal names the last one wins, as in Fluent Bit."""
+    return dict(zip(record[1].names, record[2]))
+
+
+# -- what records cost in memory -------------------------------------------------------------------------------------
+
+_EXACT = 64  # batches up to this many records are measured one by one; larger ones by an even sample of as many
+_RECORD = 64 + 32 + 8  # the tuple of three, its integer time, the list's slot
+_SHARED = (type(None), bool)  # singletons cost their slot only
+
+
+def _value_size(value: Any) -> int:
+    if isinstance(value, str):
+        return getsizeof(value) + 8  # malloc rounds up to 16; half of that on average
+    if isinstance(value, _SHARED):
+        return 0
+    if isinstance(value, dict):
+        return getsizeof(value) + sum(_value_size(k) + _value_size(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return getsizeof(value) + sum(map(_value_size, value))
+    return getsizeof(value)
+
+
+def record_size(record: Record) -> int:
+    """Bytes of memory that one decoded record holds, shared parts (its shape) not counted."""
+    values = record[2]
+    return _RECORD + getsizeof(values) + sum(map(_value_size, values))
+
+
+def records_size(records: Sequence[Record], raw: int = 0) -> int:
+    """Bytes of memory that decoded records hold.
+
+    `raw` is the number of bytes they were read from, if known: a sample could miss the one long line of a batch, the
+    raw bytes can't. Cost is per batch: at most 64 records are looked at.
+    """
+    n = len(records)
+    if n <= _EXACT:
+        return sum(map(record_size, records))
+    step = n // _EXACT
+    sample = records[::step]
+    fixed = _RECORD + getsizeof(sample[0][2]) + 57 * len(sample[0][2])  # 49 of an empty str, 8 of rounding
+    return max(sum(map(record_size, sample)) * n // len(sample), fixed * n + raw)
+
+
+# -- payload: the encoded form ---------------------------------------------------------------------------------------
+#
+# CBOR (RFC 8949), one array [base, shapes, rows]: base is the time of the first record in ns; shapes an array of arrays
+# of names; each row [shape index, time - base, value, ...]. Names are written once a chunk, so a row is smaller than a
+# map and quicker to read back. Text that is not UTF-8 becomes a byte string. docs/cbor-rows.md is the full story.
+
+
+def encode_payload(records: Sequence[Record]) -> bytes:
+    """Records to the payload described above."""
+    import cbor2
+
+    base = records[0][0] if records else 0
+    shapes: dict[Shape, int] = {}
+    rows = []
+    for time_ns, shape, values in records:
+        index = shapes.setdefault(shape, len(shapes))
+        rows.append((index, time_ns - base, *values))
+    body = [base, [shape.names for shape in shapes], rows]
+    try:
+        return bytes(cbor2.dumps(body))
+    except (UnicodeEncodeError, ValueError):
+        # Text that isn't UTF-8, or a value CBOR has no word for. Rare, so the slow path may look at every value.
+        return bytes(cbor2.dumps(cborable(body)))
+
+
+def cborable(value: Any) -> Any:
+    """The same value with text that isn't UTF-8 as byte strings."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogateescape")
+        return value
+    if isinstance(value, (list, tuple)):
+        return [cborable(v) for v in value]
+    if isinstance(value, dict):
+        return {cborable(k): cborable(v) for k, v in value.items()}
+    return value
+
+
+def _textual(value: Any) -> Any:
+    """The inverse of `cborable`."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, (list, tuple)):
+        return [_textual(v) for v in value]
+    if isinstance(value, dict):
+        return {_textual(k): _textual(v) for k, v in value.items()}
+    return value
+
+
+def decode_payload(payload: bytes) -> list[Record]:
+    """The inverse of encode_payload. Raises ValueError (cbor2's errors are) on anything else."""
+    import cbor2
+
+    base, names, rows = cbor2.loads(payload)
+    shapes = [Shape.of(map(_textual, n)) for n in names]
+    records = []
+    for index, delta, *values in rows:
+        for i, value in enumerate(values):
+            if type(value) in _NOT_PLAIN:
+                values[i] = _textual(value)
+        records.append((base + delta, shapes[index], tuple(values)))
+    return records
+
+
+_NOT_PLAIN = frozenset((bytes, list, tuple, dict))
+
+
+class Chunk:
+    """Records of one tag; see the module's docstring.
+
+    seq    sequence number of the first record within its stream, from 1; 0 while the chunk still grows
+    count  number of records
+    size   bytes of memory that it holds now: decoded records, payload, or both
+    done   called once when nobody needs the records any more or they are durable (see plugin.Receipt)
+    """
+
+    __slots__ = ("_decoded_size", "_payload", "_records", "count", "done", "seq", "tag")
+
+    def __init__(self, tag: str, records: list[Record] | None, size: int = 0, seq: int = 0, *,
+                 payload: bytes | None = None, count: int = 0) -> None:  # fmt: skip
+        self.tag, self.seq = tag, seq
+        self._records, self._payload = records, payload
+        self.count = len(records) if records is not None else count
+        self._decoded_size = size if records is not None else 0
+        self.done: list[Callable[[], None]] = []
+
+    @property
+    def size(self) -> int:
+        return self._decoded_size + (len(self._payload) + _CHUNK if self._payload is not None else _CHUNK)
+
+    @property
+    def last_seq(self) -> int:
+        return self.seq + self.count - 1
+
+    @property
+    def records(self) -> list[Record]:
+        """The decoded records. Decoding doesn't keep them: the payload remains the smaller home."""
+        if self._records is not None:
+            return self._records
+        assert self._payload is not None
+        return decode_payload(self._payload)
+
+    @property
+    def payload(self) -> bytes:
+        """The encoded records."""
+        if self._payload is not None:
+            return self._payload
+        assert self._records is not None
+        return encode_payload(self._records)
+
+    @property
+    def compacted(self) -> bool:
+        return self._records is None
+
+    def extend(self, records: list[Record], size: int) -> None:
+        """Add records to a chunk that has no sequence number yet."""
+        assert self._records is not None
+        assert not self.seq
+        self._records += records
+        self.count += len(records)
+        self._decoded_size += size
+
+    def compact(self) -> None:
+        """Hold bytes rather than objects: about a fifth of the memory for a µs a record."""
+        if self._records is not None:
+            self._payload = self.payload
+            self._records, self._decoded_size = None, 0
+
+    def part(self, start: int, stop: int) -> Chunk:
+        """Records start..stop as a chunk with the sequence numbers that they have in this one."""
+        records = self.records[start:stop]
+        return Chunk(self.tag, records, records_size(records), self.seq + start)
+
+    def release(self) -> None:
+        """Tell those who wait that these records are safe or counted as lost. Harmless when called again."""
+        done, self.done = self.done, []
+        for callback in done:
+            callback()
+
+    def __repr__(self) -> str:
+        return f"<Chunk {self.tag} {self.seq}+{self.count} {self.size} B>"
+
+
+_CHUNK = 200  # the object itself with its list and callbacks

@@ -1,8 +1,8 @@
 """The loop: one selector, timers, signals, a wake-up, and a clock that is handed in.
 
-It promises: one turn is (1) wait until a descriptor is ready or a timer is due, (2) due timers and signals, (3) readable
-descriptors, (4) the end-of-turn hook, which the agent fills with the ordered steps of the design, (5) writable
-descriptors. A timer or call set during a turn runs in the next one, so nobody can starve the descriptors by
+It promises: one turn is (1) wait until a descriptor is ready or a timer is due, (2) due timers and signals, (3)
+readable descriptors, (4) the end-of-turn hook, which the agent fills with the ordered steps of the design, (5)
+writable descriptors. A timer or call set during a turn runs in the next one, so nobody can starve the descriptors by
 re-arming. A callback that raises is handed to `on_error` with its owner; one broken plugin can't stop the loop.
 
 Monotonic time only; what the wall says is nobody's business here. It must not know plugins, buffers or records.
@@ -212,7 +212,7 @@ class Loop:
     def _guard(self, call: Callable[[], object], owner: object) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; its owner is restarted, the loop goes on
+        except Exception as error:  # a plugin may raise anything; its owner is restarted, the loop goes on
             if self.on_error is None:
                 raise
             self.on_error(owner, error)

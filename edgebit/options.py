@@ -146,7 +146,7 @@ def _bad(what: str) -> Any:
     raise BadValue(what)
 
 
-_TYPE_NAMES = {size: "size", duration: "time", boolean: "boolean", integer: "integer", number: "number",
+_TYPE_NAMES: dict[Any, str] = {size: "size", duration: "time", boolean: "boolean", integer: "integer", number: "number",
                string: "text", strings: "list", mapping: "table", anything: "value", plugin_ref: "parser"}  # fmt: skip
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     Record = tuple[int, "Shape", tuple[Any, ...]]
+else:
+    Record = tuple
 
 MAX_SHAPES = 4096  # interned for the life of the process; streams with ever new names must not fill the memory
 

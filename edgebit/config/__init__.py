@@ -1,0 +1,1 @@
+"""Config files to typed sections."""

@@ -1,0 +1,1 @@
+"""The filters: pure but for their own state."""

@@ -1,0 +1,1 @@
+"""The formats: chunks to bytes, shared by every output."""

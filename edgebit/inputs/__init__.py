@@ -1,0 +1,1 @@
+"""The inputs, a file each."""

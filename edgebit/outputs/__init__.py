@@ -1,0 +1,1 @@
+"""The outputs, a file each."""

@@ -1,0 +1,1 @@
+"""The parsers: pure, lines to records."""

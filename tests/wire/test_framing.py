@@ -1,0 +1,120 @@
+"""Splitters give the same frames however the bytes are cut up, and hold no more than their limit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgebit.wire.framing import LineSplitter
+
+LIMIT = 16
+
+
+def run(make, stream: bytes, sizes=()) -> tuple[list[str], int]:
+    """Feed a stream in pieces of these sizes, then the rest; all frames and the number of truncated ones."""
+    splitter = make()
+    frames = []
+    at = 0
+    for size in sizes:
+        frames += splitter.feed(stream[at : at + size])
+        assert splitter.pending <= LIMIT + 10
+        at += size
+    frames += splitter.feed(stream[at:])
+    frames += splitter.finish()
+    assert splitter.pending == 0
+    return frames, splitter.truncated
+
+
+def three_ways(make, stream: bytes, expected: list[str], truncated: int = 0) -> None:
+    """Whole, a byte at a time, and with what follows in the same read."""
+    assert run(make, stream) == (expected, truncated)
+    assert run(make, stream, [1] * len(stream)) == (expected, truncated)
+    splitter = make()
+    frames = splitter.feed(stream + b"<left over")
+    assert frames[: len(expected)] == expected
+
+
+def lines() -> LineSplitter:
+    return LineSplitter(LIMIT)
+
+
+def lines_nul() -> LineSplitter:
+    return LineSplitter(LIMIT, nul=True)
+
+
+LINE_CASES = {
+    "one": (b"one\n", ["one"], 0),
+    "several": (b"one\ntwo\nthree\n", ["one", "two", "three"], 0),
+    "empty lines are lines": (b"\n\na\n\n", ["", "", "a", ""], 0),
+    "one CR is stripped, others stay": (b"a\r\nb\r\r\n\rc\n", ["a", "b\r", "\rc"], 0),
+    "what str.splitlines would split on": (
+        "a\x0bb\x0c\x1c\x1d\x85\u2028\n".encode(),
+        ["a\x0bb\x0c\x1c\x1d\x85\u2028"],
+        0,
+    ),
+    "characters of several bytes": ("äöü€\n😀\n".encode(), ["äöü€", "😀"], 0),
+    "bytes that are not UTF-8": (b"a\xff\xfeb\n", ["a\udcff\udcfeb"], 0),
+    "NUL is data": (b"a\0b\n", ["a\0b"], 0),
+    "exactly the limit": (b"x" * 16 + b"\n", ["x" * 16], 0),
+    "one more than the limit": (b"x" * 17 + b"\ny\n", ["x" * 16, "y"], 1),
+    "far more than the limit": (b"a\n" + b"x" * 1000 + b"\nb\n" + b"y" * 99 + b"\n", ["a", "x" * 16, "b", "y" * 16], 2),
+    "a character across the limit": (b"x" * 15 + "€€\nb\n".encode(), ["x" * 15, "b"], 1),
+    "stray continuation bytes across the limit": (b"\x80" * 20 + b"\n", ["\udc80" * 13], 1),
+}
+
+
+@pytest.mark.parametrize(("stream", "expected", "truncated"), LINE_CASES.values(), ids=LINE_CASES)
+def test_lines(stream, expected, truncated):
+    three_ways(lines, stream, expected, truncated)
+
+
+def test_nul_ends_a_line_too_when_asked():
+    three_ways(lines_nul, b"a\0b\nc\r\0d\0", ["a", "b", "c", "d"])
+
+
+def test_the_unterminated_rest_comes_at_the_end():
+    assert run(lines, b"a\nb") == (["a", "b"], 0)
+    assert run(lines, b"a\nb\r") == (["a", "b"], 0)
+    assert run(lines, b"a\n") == (["a"], 0)
+    assert run(lines, b"") == ([], 0)
+
+
+def test_the_end_inside_of_an_over_long_line():
+    """It was given when it passed the limit, and isn't given again."""
+    assert run(lines, b"x" * 40, [20]) == (["x" * 16], 1)
+
+
+def test_a_finished_splitter_starts_anew():
+    splitter = lines()
+    splitter.feed(b"x" * 40)
+    splitter.finish()
+
+    assert splitter.feed(b"a\n") == ["a"]
+
+
+def test_pending_is_bounded_and_told():
+    splitter = lines()
+
+    assert splitter.feed(b"abc") == []
+    assert splitter.pending == 3
+    for _ in range(100):
+        splitter.feed(b"z" * 10)
+        assert splitter.pending <= LIMIT
+
+
+pieces = st.lists(st.integers(0, 40), max_size=60)
+noisy = st.lists(st.sampled_from([b"\n", b"\r", b"\0", b"a", b"x" * 15, b"x" * 17, "€".encode(), b"\xff", b"\x80"]))
+
+
+@given(noisy.map(b"".join), pieces)
+def test_lines_do_not_depend_on_how_the_bytes_are_cut(stream, sizes):
+    assert run(lines, stream, sizes) == run(lines, stream)
+    assert run(lines_nul, stream, sizes) == run(lines_nul, stream)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=4)), pieces)
+def test_lines_come_back_as_they_were(texts, sizes):
+    stream = "".join(text + "\n" for text in texts).encode()
+
+    assert run(lines, stream, sizes) == (texts, 0)

@@ -31,6 +31,14 @@ class ConfigError(EdgebitError):
         return ": ".join(part for part in (self.where, self.key, self.message) if part)
 
 
+class ConfigErrors(ConfigError):
+    """Several at once, one a line, so that a person can mend them all in one go."""
+
+    def __init__(self, errors: list[ConfigError]) -> None:
+        self.errors = errors
+        super().__init__("\n".join(map(str, errors)))
+
+
 class SourceError(EdgebitError):
     """A device, file, port or peer is not there; the agent tries again, nobody must act at once."""
 

@@ -250,8 +250,25 @@ if TYPE_CHECKING:
     class Delivery(Protocol):
         """A batch on its way. The output answers exactly once, with one of the three methods, now or later."""
 
-        chunk: Chunk  # tag, seq (of the first record), count, records
-        body: bytes  # the chunk in the output's format; b"" if the output has none
+        @property
+        def chunk(self) -> Chunk:
+            """tag, seq (of the first record), count, records"""
+            ...
+
+        @property
+        def body(self) -> bytes:
+            """The chunk in the output's format; b"" if the output has none."""
+            ...
+
+        @property
+        def content_type(self) -> str:
+            """Of the body."""
+            ...
+
+        @property
+        def stream_id(self) -> str:
+            """With chunk.seq it names a record for ever."""
+            ...
 
         def delivered(self) -> None:
             """The collector has it."""

@@ -187,6 +187,8 @@ class Chunk:
     done   called once when nobody needs the records any more or they are durable (see plugin.Receipt)
     """
 
+    OVERHEAD = 200  # bytes: the object itself with its list and callbacks
+
     __slots__ = ("_decoded_size", "_payload", "_records", "count", "done", "seq", "tag")
 
     def __init__(self, tag: str, records: list[Record] | None, size: int = 0, seq: int = 0, *,
@@ -199,7 +201,7 @@ class Chunk:
 
     @property
     def size(self) -> int:
-        return self._decoded_size + (len(self._payload) + _CHUNK if self._payload is not None else _CHUNK)
+        return self._decoded_size + self.OVERHEAD + (len(self._payload) if self._payload is not None else 0)
 
     @property
     def last_seq(self) -> int:
@@ -252,6 +254,3 @@ class Chunk:
 
     def __repr__(self) -> str:
         return f"<Chunk {self.tag} {self.seq}+{self.count} {self.size} B>"
-
-
-_CHUNK = 200  # the object itself with its list and callbacks

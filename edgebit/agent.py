@@ -1,0 +1,197 @@
+"""The agent: runs the parts that build has made. Start, the order of a turn's end, drain, stop.
+
+The life of an agent: outputs are opened, then inputs; READY goes to systemd when every input is open (or when those that
+can't be opened have had their time); turns until SIGTERM or SIGINT, or until every input has ended; then inputs stop
+reading, the buffers drain for at most `grace` seconds, what is left is counted as lost, everything is closed. A second
+signal ends the drain at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from edgebit import __version__, build
+from edgebit.log import LEVELS, Log
+from edgebit.loop import Loop
+from edgebit.notify import Notifier
+from edgebit.stats import Stats
+from edgebit.supervisor import Host, Shared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgebit.config import Config
+    from edgebit.log import Sink
+    from edgebit.loop import Timer
+    from edgebit.net.resolve import Resolver
+
+
+class Agent:
+    """Built from a config; raises ConfigError when the config is wrong. Nothing is opened before `run`."""
+
+    def __init__(self, config: Config, env: Mapping[str, str], sink: Sink, loop: Loop | None = None) -> None:
+        svc = build.service(config)
+        sink.level = LEVELS[svc.log_level]
+        self.loop = loop or Loop()
+        self.loop.on_error = self._on_error
+        self.log = Log(sink, "agent")
+        self.stats = Stats()
+        self._resolver: Resolver | None = None
+        hostname = svc.hostname or os.uname().nodename
+        self.shared = Shared(self.loop, sink, self.stats, hostname=hostname,
+                             agent_id=svc.agent_id or build.agent_id(hostname),
+                             state_dir=build.state_dir(svc.state_dir, env), random=_random,
+                             resolver=self._get_resolver)  # fmt: skip
+        parts = build.build(config, svc, self.shared, lambda: os.urandom(8).hex())
+        assert parts.pipeline is not None
+        self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
+        self._svc = svc
+        self._notifier = Notifier(env, self.log)
+        self.ready = False
+        self.stopping = False
+        self._grace: Timer | None = None
+        self._changed = False
+        self.shared.changed = self._on_change
+        for host in self.inputs:
+            host.on_exit = self._on_exit
+        self.loop.end_of_turn = self._end_of_turn
+        self.loop.on_signal = self._on_signal
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def run(self, signals: bool = True) -> int:
+        """Run until stopped; the exit code."""
+        if signals:
+            self.loop.handle_signals(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        try:
+            self.start()
+            self.loop.run()
+        finally:
+            self.close()
+        return 0
+
+    def start(self) -> None:
+        """Open everything. What can't be opened is tried again by its host."""
+        self.log.info(f"edgebit {__version__} starts: {len(self.inputs)} inputs, {len(self.pipeline.filters)} filters, "
+                      f"{len(self.outputs)} outputs, agent {self.shared.agent_id}, process {os.getpid()}")  # fmt: skip
+        for host in [*self.outputs, *self.inputs]:  # outputs first: nothing is taken that has nowhere to go
+            host.start()
+        self.loop.call_later(self._svc.ready_timeout, self._ready_anyhow)
+        if self._notifier.watchdog:
+            self._watchdog()
+
+    def stop(self, why: str) -> None:
+        """Stop reading and drain; the loop ends when the buffers are empty or `grace` is over."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.log.info(f"{why}: stopping, up to {self._svc.grace:g} s to deliver what is left")
+        self._notifier.send("STOPPING=1")
+        for host in self.inputs:
+            host.stop()
+        for route in self.pipeline.routes:
+            route.sender.drain()
+        self._grace = self.loop.call_later(self._svc.grace, self.loop.stop)
+
+    def close(self) -> None:
+        """Close everything and account for what is left."""
+        for output in self.outputs:
+            assert output.sender is not None
+            output.sender.close()
+            output.shut()
+        # Inputs last: what became safe during the drain is in the positions that they save now.
+        for host in self.inputs:
+            host.shut()
+        for route in self.pipeline.routes:
+            again = route.buffer.abandon("not delivered before the stop")
+            for _, _, records, _, receipt in route.parked:
+                if receipt is None:
+                    self.stats.lost(route.name, "not delivered before the stop", len(records))
+                else:
+                    again += len(records)
+            if again:
+                self.log.info(f"{again} records for {route.name} are not delivered yet; their inputs kept the position "
+                              "and read them again at the next start")  # fmt: skip
+        for line in self.stats.lines():
+            self.log.info(line)
+        self.log.info("stopped")
+        self.loop.close()
+
+    # -- the end of a turn -----------------------------------------------------------------------------------------------
+
+    def _end_of_turn(self) -> None:
+        # Records of this turn are in the buffers or parked. Outputs first: what they deliver at once makes room.
+        self.pipeline.pump()
+        # Parked records have waited longest; then the inputs whose records all found a place may read again.
+        self.pipeline.unpark()
+        # State last: it depends on all of the above.
+        if self._changed:
+            self._changed = False
+            self._check_ready()
+            self._check_ended()
+        if self.stopping and self.pipeline.idle:
+            self.loop.stop()
+
+    # -- events ----------------------------------------------------------------------------------------------------------
+
+    def _on_change(self) -> None:
+        self._changed = True
+
+    def _on_exit(self) -> None:
+        self.stop("the end of the input is reached")
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGUSR1:
+            for line in self.stats.lines():
+                self.log.info(line)
+        elif self.stopping:
+            self.log.warn("second signal: not waiting for deliveries any longer")
+            self.loop.stop()
+        else:
+            self.stop(signal.Signals(number).name)
+
+    def _on_error(self, owner: object, error: Exception) -> None:
+        """Something raised inside the loop. A plugin is restarted; an error of our own is told and survived."""
+        if isinstance(owner, Host):
+            owner.crashed(error)
+            return
+        import traceback
+
+        self.log.error("internal error, please report it: " + "".join(traceback.format_exception(error)).rstrip())
+
+    def _check_ready(self) -> None:
+        if not self.ready and all(host.state in ("open", "finished") for host in self.inputs):
+            self._become_ready("")
+
+    def _ready_anyhow(self) -> None:
+        if not self.ready:
+            waiting = [host.name for host in self.inputs if host.state not in ("open", "finished")]
+            self._become_ready(f"waiting for {', '.join(waiting)}")
+
+    def _become_ready(self, status: str) -> None:
+        self.ready = True
+        self._notifier.send(f"READY=1\nSTATUS={status or 'all inputs are open'}")
+        self.log.info(f"ready{': ' + status if status else ''}")
+
+    def _check_ended(self) -> None:
+        if not self.stopping and all(host.state == "finished" for host in self.inputs):
+            self.stop("all inputs have ended")
+
+    def _watchdog(self) -> None:
+        # Sent from the loop itself: a loop that hangs sends nothing and systemd restarts the service.
+        self._notifier.send("WATCHDOG=1")
+        self.loop.call_later(self._notifier.watchdog / 2, self._watchdog)
+
+    def _get_resolver(self) -> Resolver:
+        if self._resolver is None:
+            from edgebit.net.resolve import Resolver
+
+            self._resolver = Resolver(self.loop)
+        return self._resolver
+
+
+def _random() -> float:
+    """Uniform in [0, 1), for jitter; not the random module, which costs a megabyte of tables and hashlib."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -1,0 +1,283 @@
+"""From a typed config to the parts of an agent: option tables applied, plugins imported and made, nothing opened.
+
+All errors of a config are found in one go. `edgebit check` is this and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from edgebit import match, registry, sender
+from edgebit.backoff import Backoff
+from edgebit.buffer.memory import MemoryBuffer
+from edgebit.deadletter import DeadLetters
+from edgebit.errors import ConfigError, ConfigErrors, nearest
+from edgebit.log import LEVELS, Log
+from edgebit.options import REQUIRED, Option, Options, duration, plugin_ref, read, string
+from edgebit.pipeline import FilterStep, Pipeline, Route
+from edgebit.plugin import Filter, Format, Input, Output, Parser
+from edgebit.sender import BUFFER_OPTIONS, Sender
+from edgebit.supervisor import Host, InputHost, OutputHost, Shared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from edgebit.config import Config, Section
+
+SERVICE_OPTIONS = (
+    Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),
+    Option("grace", duration, 5.0, "how long a stopping agent tries to deliver what is left"),
+    Option("log_level", tuple(LEVELS), "info", "how much is logged to standard error"),
+    Option("hostname", string, "", "name of this machine in topics and headers; by default the system's"),
+    Option("agent_id", string, "", "name of this agent at the collector; by default the host name and a short mark "
+           "of the machine, so that two devices from one image differ"),
+    Option("state_dir", string, "", "directory for positions and dead letters; by default $STATE_DIRECTORY, "
+           "/var/lib/edgebit for root, else ~/.local/state/edgebit"),
+    Option("ready_timeout", duration, 10.0, "how long READY waits for inputs that can't be opened yet"),
+)  # fmt: skip
+
+_PLUGIN = Option("plugin", string, REQUIRED, "the plugin's name")
+_ALIAS = Option("alias", string, "", "a name for logs and statistics instead of PLUGIN.N")
+_MATCH = (
+    Option("match", string, "", 'tags to take, "*" is any run of characters; by default all'),
+    Option("match_regex", string, "", "tags to take, as a regular expression from the tag's start"),
+)
+INPUT_OPTIONS = (_PLUGIN, Option("tag", string, "", "tag of the records; by default PLUGIN.N"), _ALIAS)
+FILTER_OPTIONS = (_PLUGIN, _ALIAS, *_MATCH)
+OUTPUT_OPTIONS = (_PLUGIN, _ALIAS, *_MATCH, *sender.OPTIONS)
+PARSER_OPTIONS = (
+    Option("format", string, REQUIRED, "the kind of parser"),
+    Option("name", string, REQUIRED, "what inputs call it by"),
+)
+
+
+class Parts:
+    """What build makes and the agent runs."""
+
+    def __init__(self) -> None:
+        self.inputs: list[InputHost] = []
+        self.outputs: list[OutputHost] = []
+        self.pipeline: Pipeline | None = None
+
+
+def service(config: Config) -> Options:
+    """The service options. Raises ConfigError."""
+    return read(SERVICE_OPTIONS, config.service, "service", config.path)
+
+
+def format_option(cls: type[Output]) -> tuple[Option, ...]:
+    """The option `format` of an output that carries formats."""
+    if not cls.FORMATS:
+        return ()
+    return (Option("format", cls.FORMATS, cls.FORMATS[0], "how records are written"),)
+
+
+def build(config: Config, svc: Options, shared: Shared, new_stream_id: Callable[[], str]) -> Parts:
+    """Make all plugins and tie them together. Raises ConfigErrors."""
+    builder = _Builder(config, svc, shared, new_stream_id)
+    parts = builder.build()
+    if builder.errors:
+        raise builder.errors[0] if len(builder.errors) == 1 else ConfigErrors(builder.errors)
+    return parts
+
+
+class _Builder:
+    def __init__(self, config: Config, svc: Options, shared: Shared, new_stream_id: Callable[[], str]) -> None:
+        self.config, self.svc, self.shared, self.new_stream_id = config, svc, shared, new_stream_id
+        self.errors: list[ConfigError] = []
+        self.parsers: dict[str, Parser] = {}
+        self.names: set[tuple[str, str]] = set()
+        self.parts = Parts()
+
+    def build(self) -> Parts:
+        for section in self.config.sections["parser"]:
+            self.attempt(self.parser, section, 0)
+        for i, section in enumerate(self.config.sections["input"]):
+            self.attempt(self.input, section, i)
+        steps = [self.attempt(self.filter, s, i) for i, s in enumerate(self.config.sections["filter"])]
+        routes = [self.attempt(self.output, s, i) for i, s in enumerate(self.config.sections["output"])]
+        for kind, example in (("input", 'plugin = "cpu"'), ("output", 'plugin = "stdout"')):
+            if not self.config.sections[kind]:
+                problem = (
+                    f"there is no [[{kind}]] section, so there is nothing to do; add one, for example with {example}"
+                )
+                self.errors.append(ConfigError(problem, self.config.path))
+        self.parts.pipeline = Pipeline([s for s in steps if s], [r for r in routes if r], self.shared.stats,
+                                       Log(self.shared.sink, "pipeline"))  # fmt: skip
+        for host in self.parts.inputs:
+            host.pipeline = self.parts.pipeline
+        return self.parts
+
+    def attempt(self, make: Callable[[Section, int], Any], section: Section, index: int) -> Any:
+        try:
+            return make(section, index)
+        except ConfigError as error:
+            self.errors.append(error)
+            return None
+
+    def parser(self, section: Section, index: int) -> None:
+        cls = registry.find("parser", section.plugin, _place(section, "format"), "format")
+        assert issubclass(cls, Parser)
+        opt = read((*PARSER_OPTIONS, *cls.OPTIONS), section.settings, f"parser {section.plugin}", section.where)
+        if opt.name in self.parsers:
+            raise ConfigError(f'there is another parser called "{opt.name}"', _place(section, "name"), "name")
+        self.parsers[opt.name] = self.make(cls, section, opt.name, opt)
+
+    def input(self, section: Section, index: int) -> None:
+        cls = registry.find("input", section.plugin, _place(section, "plugin"), "plugin")
+        opt = self.options(cls, INPUT_OPTIONS, section)
+        host = InputHost(self.name(section, opt, index), cls.NAME, opt.tag or f"{cls.NAME}.{index}", self.shared)
+        plugin = self.make(cls, section, opt, host)
+        assert isinstance(plugin, Input)
+        host.attach(plugin)
+        self.parts.inputs.append(host)
+
+    def filter(self, section: Section, index: int) -> FilterStep:
+        cls = registry.find("filter", section.plugin, _place(section, "plugin"), "plugin")
+        opt = self.options(cls, FILTER_OPTIONS, section)
+        host = _FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
+        plugin = self.make(cls, section, opt, host)
+        assert isinstance(plugin, Filter)
+        return FilterStep(host.name, self.matcher(section, opt), plugin, host.stats, host.trouble)
+
+    def output(self, section: Section, index: int) -> Route:
+        cls = registry.find("output", section.plugin, _place(section, "plugin"), "plugin")
+        assert issubclass(cls, Output)
+        table: tuple[Option, ...] = (*OUTPUT_OPTIONS, *format_option(cls))
+        format_cls = self.format_class(cls, section)
+        if format_cls is not None:
+            table += format_cls.OPTIONS
+        opt = self.options(cls, table, section)
+        buf = read(BUFFER_OPTIONS, section.buffer, "output.buffer", section.where)
+        name = self.name(section, opt, index)
+        host = OutputHost(name, cls.NAME, self.shared)
+        output = self.make(cls, section, opt, host)
+        host.attach(output)
+        stream_id = self.new_stream_id()
+        format = format_cls(opt, self.shared.agent_id, stream_id) if format_cls is not None else None
+
+        def lost(why: str, count: int, first: int) -> None:
+            host.stats.add("lost", count)
+            if self.shared.stats.lost(name, why, count, first):
+                host.log.warn(f"losing records: {why}; they are counted")
+
+        buffer = MemoryBuffer(buf.memory, buf.overflow, stream_id, lost, buf.batch_size)
+        clock = self.shared.loop.clock.monotonic
+        sender = Sender(name, output, format, buffer, flush=self.svc.flush, retry_limit=opt.retry_limit,
+                        backoff=Backoff(opt.retry_first, opt.retry_cap, clock, self.shared.random),
+                        call_later=lambda s, call: self.shared.loop.call_later(s, call), log=host.log,
+                        trouble=host.delivery_trouble, stats=host.stats, lost=lost, crashed=host.crashed,
+                        parking=DeadLetters(self.shared.state_dir, name, host.log))  # fmt: skip
+        host.sender = sender
+        host.stats.gauge("buffered_bytes", lambda: buffer.used)
+        host.stats.gauge("buffered_records", lambda: buffer.records)
+        self.parts.outputs.append(host)
+        return Route(name, self.matcher(section, opt), buffer, sender)
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+
+    def options(self, cls: type[Any], common: tuple[Option, ...], section: Section) -> Options:
+        """Typed options; parsers named by them are put in their place."""
+        opt = read((*common, *cls.OPTIONS), section.settings, f"{section.kind} {section.plugin}", section.where)
+        for option in cls.OPTIONS:
+            if option.type is plugin_ref:
+                value = getattr(opt, option.attribute)
+                if value:
+                    setattr(opt, option.attribute, self.find_parser(value, section, option))
+        return opt
+
+    def find_parser(self, name: str, section: Section, option: Option) -> Parser:
+        if name not in self.parsers:
+            known = [*self.parsers, *(n for n in registry.PLUGINS["parser"] if n != "regex")]
+            if name not in known:
+                near = nearest(name, known)
+                hint = f'did you mean "{near}"?' if near else "define it in a [[parser]] section"
+                raise ConfigError(f'no parser is called "{name}"; {hint}', _place(section, option.name), option.name)
+            cls = registry.find("parser", name)
+            assert issubclass(cls, Parser)
+            self.parsers[name] = cls(name, read(cls.OPTIONS, [], f"parser {name}"))
+        return self.parsers[name]
+
+    def format_class(self, cls: type[Output], section: Section) -> type[Format] | None:
+        if not cls.FORMATS:
+            return None
+        given = [setting for setting in section.settings if setting.key.lower() == "format"]
+        option = format_option(cls)[0]
+        wanted = read((option,), given, f"output {section.plugin}").format
+        found = registry.find("format", wanted)
+        assert issubclass(found, Format)
+        return found
+
+    def make(self, cls: type[Any], section: Section, *args: Any) -> Any:
+        """Construct a plugin; what its constructor finds wrong with its options gets the section's place."""
+        try:
+            return cls(*args)
+        except ConfigError as error:
+            if not error.where:
+                error.where = _place(section, error.key) if error.key else section.where
+            raise
+        except (ValueError, re.error) as error:
+            raise ConfigError(str(error), section.where, section.plugin) from None
+
+    def name(self, section: Section, opt: Options, index: int) -> str:
+        name: str = opt.alias or f"{section.plugin.lower()}.{index}"
+        if (section.kind, name) in self.names:
+            raise ConfigError(f'there is another {section.kind} called "{name}"', _place(section, "alias"), "alias")
+        self.names.add((section.kind, name))
+        return name
+
+    def matcher(self, section: Section, opt: Options) -> Callable[[str], bool]:
+        if not opt.match_regex:
+            return match.wildcard(opt.match or "*")
+        try:
+            by_regex = match.regex(opt.match_regex)
+        except re.error as error:
+            raise ConfigError(
+                f"not a regular expression: {error}", _place(section, "match_regex"), "match_regex"
+            ) from None
+        if not opt.match:
+            return by_regex
+        by_wildcard = match.wildcard(opt.match)
+        return lambda tag: by_wildcard(tag) or by_regex(tag)
+
+
+class _FilterHost(Host):
+    kind = "filter"
+
+
+def _place(section: Section, key: str) -> str:
+    for setting in section.settings:
+        if setting.key.lower() == key.lower():
+            return setting.where
+    return section.where
+
+
+def state_dir(configured: str, env: Mapping[str, str]) -> str:
+    """Where state lives; the directory itself is made when something is first written there."""
+    if configured:
+        return os.path.expanduser(configured)
+    if env.get("STATE_DIRECTORY"):
+        return env["STATE_DIRECTORY"].split(":")[0]  # systemd.exec(5)
+    if os.geteuid() == 0:
+        return "/var/lib/edgebit"
+    base = env.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(base, "edgebit")
+
+
+def agent_id(hostname: str) -> str:
+    """The host name and eight hex digits of a checksum of /etc/machine-id (machine-id(5) asks not to expose the id
+    itself). Devices cloned with their machine-id need `agent_id` set by hand."""
+    import zlib
+
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            mark = file.read(64).strip()
+    except OSError:
+        mark = b""
+    return f"{hostname}-{zlib.crc32(b'edgebit' + mark):08x}" if mark else hostname
+
+
+__all__ = ["SERVICE_OPTIONS", "Parts", "agent_id", "build", "format_option", "service", "state_dir"]

@@ -1,0 +1,197 @@
+"""The command line: run | check | plugins | collect. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+
+from edgebit import __version__
+from edgebit.errors import EdgebitError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from edgebit.options import Option
+
+USAGE = """\
+usage: edgebit run -c FILE          run the agent (also: edgebit -c FILE)
+       edgebit check -c FILE        check a configuration and say what is wrong with it
+       edgebit plugins [NAME]       list the plugins, or one with its options
+       edgebit collect [OPTIONS]    run the embedded collector (edgebit collect --help)
+       edgebit --version
+
+A configuration that is wrong exits with 78 and names file, line and key."""
+
+
+class UsageError(EdgebitError):
+    """The command line was wrong."""
+
+    exit_code = 64  # EX_USAGE of sysexits.h
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        return _command(args)
+    except EdgebitError as error:
+        for line in str(error).splitlines():
+            print(f"edgebit: {line}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; that is no error of ours.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(USAGE, file=sys.stdout if args else sys.stderr)
+        return 0 if args else UsageError.exit_code
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "run": _run, "check": _check, "plugins": _plugins, "collect": _collect,
+    }  # fmt: skip
+    first, rest = args[0], args[1:]
+    if first in ("-V", "--version", "version"):
+        print(f"edgebit {__version__}")
+        return 0
+    if first in commands:
+        if rest and rest[0] in ("-h", "--help") and first != "collect":
+            print(USAGE)
+            return 0
+        return commands[first](rest)
+    if first.startswith("-"):
+        return _run(args)
+    from edgebit.errors import nearest
+
+    near = nearest(first, list(commands))
+    raise UsageError(f'no command is called "{first}"' + (f'; did you mean "{near}"?' if near else "") + "\n" + USAGE)
+
+
+def _config_path(args: list[str], command: str) -> str:
+    """The FILE of ``-c FILE``, ``-cFILE``, ``--config FILE`` or ``--config=FILE``."""
+    path = ""
+    left = list(args)
+    while left:
+        arg = left.pop(0)
+        if arg in ("-c", "--config"):
+            if not left:
+                raise UsageError(f"{arg} needs a file")
+            path = left.pop(0)
+        elif arg.startswith("--config="):
+            path = arg.partition("=")[2]
+        elif arg.startswith("-c") and len(arg) > 2:
+            path = arg[2:]
+        else:
+            raise UsageError(f'{command} does not know "{arg}"\n{USAGE}')
+    if not path:
+        raise UsageError(f"{command} needs a configuration: edgebit {command} -c FILE")
+    return path
+
+
+def _run(args: list[str]) -> int:
+    import os
+
+    from edgebit.agent import Agent
+    from edgebit.config import load
+    from edgebit.log import Sink
+
+    return Agent(load(_config_path(args, "run"), os.environ), os.environ, Sink()).run()
+
+
+def _check(args: list[str]) -> int:
+    import os
+
+    from edgebit.agent import Agent
+    from edgebit.config import load
+    from edgebit.log import ERROR, Sink
+
+    path = _config_path(args, "check")
+    agent = Agent(load(path, os.environ), os.environ, Sink(ERROR))
+    agent.loop.close()
+    print(f"{path}: the configuration is valid: {len(agent.inputs)} inputs, {len(agent.pipeline.filters)} filters, "
+          f"{len(agent.outputs)} outputs")  # fmt: skip
+    return 0
+
+
+def _collect(args: list[str]) -> int:
+    import argparse
+
+    from edgebit import collector
+
+    parser = argparse.ArgumentParser(prog="edgebit collect", description=collector.__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    collector.add_arguments(parser)
+    return collector.main(parser.parse_args(args))
+
+
+# -- plugins -----------------------------------------------------------------------------------------------------------
+
+
+def _plugins(args: list[str]) -> int:
+    from edgebit import registry
+
+    if not args:
+        for kind, table in registry.PLUGINS.items():
+            print(f"{kind}s:")
+            for name in table:
+                print(f"  {name:<18} {_summary(registry.find(kind, name))}")
+        print("\nedgebit plugins NAME shows the options of one.")
+        return 0
+    shown = 0
+    for kind, table in registry.PLUGINS.items():
+        if args[0].lower() in table:
+            print(("\n" if shown else "") + _describe(kind, args[0].lower()), end="")
+            shown += 1
+    if not shown:
+        from edgebit.errors import nearest
+
+        near = nearest(args[0], [name for table in registry.PLUGINS.values() for name in table])
+        raise UsageError(f'no plugin is called "{args[0]}"' + (f'; did you mean "{near}"?' if near else ""))
+    return 0
+
+
+def _summary(cls: type) -> str:
+    return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def _describe(kind: str, name: str) -> str:
+    import inspect
+
+    from edgebit import build, registry, sender
+    from edgebit.plugin import Output
+
+    cls = registry.find(kind, name)
+    common = {"input": build.INPUT_OPTIONS, "filter": build.FILTER_OPTIONS, "parser": build.PARSER_OPTIONS}.get(
+        kind, ()
+    )
+    out = [f"{kind} {name}", "", *(f"  {line}" for line in inspect.cleandoc(cls.__doc__ or "").splitlines()), ""]
+    if issubclass(cls, Output):
+        own: tuple[Option, ...] = (*build.format_option(cls), *cls.OPTIONS)
+        common = build.OUTPUT_OPTIONS
+    else:
+        own = cls.OPTIONS
+    out += _table(f"options of {name}", own)
+    out += _table(f"options of every {kind}", common) if common else []
+    if kind == "output":
+        out += _table("options in [output.buffer]", sender.BUFFER_OPTIONS)
+        if issubclass(cls, Output) and cls.FORMATS:
+            out.append(f"  A format has options too: edgebit plugins {cls.FORMATS[0]}")
+    return "\n".join(out) + "\n"
+
+
+def _table(title: str, options: Iterable[Option]) -> list[str]:
+    import textwrap
+
+    from edgebit.options import shown
+
+    lines = [f"  {title}"]
+    for option in options:
+        head = f"    {option.name} = {option.type_name}"
+        lines.append(f"{head}  (default {shown(option)})" if shown(option) != "required" else f"{head}  (required)")
+        lines += textwrap.wrap(option.help, 100, initial_indent="        ", subsequent_indent="        ")
+    return [*lines, ""] if len(lines) > 1 else [f"  {title}: none", ""]

@@ -1,0 +1,352 @@
+"""The sender: moves chunks from one buffer to one output until the collector has acknowledged them.
+
+It owns what is the same for every output, so that outputs needn't know it: batching by size (a full chunk goes at
+once) and by the flush interval, the window of batches on their way, retries with back-off, splitting of a rejected
+batch until the bad record is alone, the cursor over the acknowledged prefix, and draining at the end.
+
+Promises
+- Order: batches are handed to the output in sequence order. When one must be retried, no later one is started before it;
+  what was on its way is awaited, then everything from the oldest one that isn't acknowledged is handed out again, except
+  what was delivered out of turn.
+- A record leaves the buffer only when it was delivered, or rejected (dead letter), or given up by a retry limit that
+  the user set; the last two are in the ledger.
+- Records wait for ever by default.
+
+It must not know what an output does, what is in a record, or where the buffer keeps it. Time is the loop's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edgebit.errors import reason
+from edgebit.options import BadValue, Option, duration, integer, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
+
+    from edgebit.backoff import Backoff
+    from edgebit.buffer.memory import MemoryBuffer
+    from edgebit.log import Log, Trouble
+    from edgebit.loop import Timer
+    from edgebit.plugin import Format, Output
+    from edgebit.record import Chunk
+    from edgebit.stats import Counters
+
+    class Parking(Protocol):
+        def park(self, chunk: Chunk, why: str) -> None: ...
+
+
+_NO_LIMIT = ("no_limits", "false", "off", "no_limit", "unlimited")
+
+
+def retry_limit(value: object) -> int | None:
+    """How often a batch is tried again: a number, "no_retries" (0), or "no_limits" (None)."""
+    if value is False or str(value).strip().lower() in _NO_LIMIT:
+        return None
+    if str(value).strip().lower() == "no_retries":
+        return 0
+    try:
+        limit = integer(value)
+    except BadValue:
+        limit = 0
+    if limit < 1:
+        raise BadValue('a number from 1 up, "no_retries" or "no_limits"')
+    return limit
+
+
+OPTIONS = (
+    Option("retry_limit", retry_limit, None, "how often a batch is tried again before it is dropped and counted; "
+           "by default for ever"),
+    Option("retry.first", duration, 1.0, "delay before the first retry; it doubles each time, with full jitter",
+           minimum=0.01),
+    Option("retry.cap", duration, 60.0, "longest delay between two tries", minimum=0.1),
+)  # fmt: skip
+
+BUFFER_OPTIONS = (
+    Option("storage", ("memory",), "memory", "where records wait"),
+    Option("memory", size, 8 * 1024 * 1024, "bytes that may wait in memory, decoded records at what they cost there",
+           minimum=16384),
+    Option("overflow", ("block", "drop_oldest", "drop_newest"), "block", "what a full buffer does: pause the inputs "
+           "that feed it, or drop and count"),
+    Option("batch_size", size, 512 * 1024, "bytes of decoded records that make a full batch, about five times its "
+           "encoded size", minimum=1024),
+)  # fmt: skip
+
+_PER_TURN = 32  # batches handed out per turn of the loop, so that draining a backlog can't starve the inputs
+
+
+class Delivery:
+    """One try to deliver one batch: what the output gets, and how it answers. See plugin.Delivery."""
+
+    __slots__ = ("_entry", "_sender", "answered", "body", "chunk")
+
+    def __init__(self, sender: Sender, entry: _Entry, chunk: Chunk, body: bytes) -> None:
+        self._sender, self._entry, self.chunk, self.body = sender, entry, chunk, body
+        self.answered = False
+
+    @property
+    def content_type(self) -> str:
+        format = self._sender.format
+        return format.content_type if format is not None else "application/octet-stream"
+
+    @property
+    def stream_id(self) -> str:
+        return self._sender.buffer.stream_id
+
+    def delivered(self) -> None:
+        if not self.answered:
+            self.answered = True
+            self._sender.on_delivered(self._entry, self.chunk)
+
+    def retry(self, why: str, after: float | None = None) -> None:
+        if not self.answered:
+            self.answered = True
+            self._sender.on_retry(self._entry, self.chunk, why, after)
+
+    def reject(self, why: str, which: Sequence[int] | None = None) -> None:
+        if not self.answered:
+            self.answered = True
+            self._sender.on_reject(self._entry, self.chunk, why, which)
+
+    def __repr__(self) -> str:
+        return f"<Delivery of {self.chunk!r}>"
+
+
+class _Entry:
+    """A chunk of the buffer on its way: the pieces still to be sent (one, unless it is being split)."""
+
+    __slots__ = ("chunk", "out", "pieces")
+
+    def __init__(self, chunk: Chunk, pieces: list[Chunk]) -> None:
+        self.chunk, self.pieces = chunk, pieces
+        self.out: Delivery | None = None
+
+    @property
+    def done(self) -> bool:
+        return not self.pieces and self.out is None
+
+
+class Sender:
+    """See the module's docstring.
+
+    call_later   the loop's
+    lost         called with (reason, count, first sequence) for each loss
+    parking      where rejected records go
+    crashed      called with what the output raised
+    """
+
+    def __init__(self, name: str, output: Output, format: Format | None, buffer: MemoryBuffer, *, flush: float,
+                 backoff: Backoff, retry_limit: int | None, call_later: Callable[[float, Callable[[], object]], Timer],
+                 log: Log, trouble: Trouble, stats: Counters, lost: Callable[[str, int, int], object],
+                 parking: Parking, crashed: Callable[[Exception], object]) -> None:  # fmt: skip
+        self.name, self.output, self.format, self.buffer = name, output, format, buffer
+        self.flush_interval, self.retry_limit = flush, retry_limit
+        self._backoff, self._call_later = backoff, call_later
+        self._log, self._trouble, self._stats = log, trouble, stats
+        self._lost, self._parking, self._crashed = lost, parking, crashed
+        self._in_flight: deque[_Entry] = deque()
+        self._left: dict[
+            int, list[Chunk]
+        ] = {}  # by chunk: what is still to be sent of those partly done before a retry
+        self._flush_due = False
+        self._flush_timer: Timer | None = None
+        self._waiting: Timer | None = None  # for the back-off to end
+        self._failure: tuple[str, float | None] | None = None
+        self._tries: tuple[int, int] = (0, 0)  # sequence of the oldest chunk, how often it has failed
+        self._again: Timer | None = None
+        self._pumping = False
+        self._open = False
+        self.draining = False
+
+    # -- what the agent asks for -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """The output is open: deliveries may go out."""
+        self._open = True
+        self.pump_soon()
+
+    def halt(self, why: str) -> None:
+        """The output was closed; what was on its way is taken as failed."""
+        self._open = False
+        for entry in self._in_flight:
+            if entry.out is not None:
+                entry.out.retry(why)
+
+    def close(self) -> None:
+        """The agent is stopping and the output is closed: no answer counts any more, what is left stays in the buffer."""
+        self._open = False
+        for entry in self._in_flight:
+            if entry.out is not None:
+                entry.out.answered = True
+
+    def drain(self) -> None:
+        """From now on everything goes out at once, and retries come quickly: the agent is stopping."""
+        self.draining = self._flush_due = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        self.pump_soon()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing waits and nothing is on its way."""
+        return not self._in_flight and not self.buffer.waiting
+
+    def pump(self) -> None:
+        """Hand out what may go out now. Called at the end of each turn; cheap when there is nothing to do."""
+        if self._pumping or not self._open or self._waiting is not None:
+            return
+        self._pumping = True
+        try:
+            self._pump()
+        finally:
+            self._pumping = False
+        self._settle()
+        if self.buffer.waiting and not self._flush_due and self._flush_timer is None and self._waiting is None:
+            self._flush_timer = self._call_later(self.flush_interval, self._on_flush)
+
+    def pump_soon(self) -> None:
+        """Pump in the next turn, which is made to come at once."""
+        if self._again is None:
+            self._again = self._call_later(0, self._on_again)
+
+    # -- handing out -------------------------------------------------------------------------------------------------
+
+    def _on_flush(self) -> None:
+        self._flush_timer = None
+        self._flush_due = True
+        self.pump()
+
+    def _on_again(self) -> None:
+        self._again = None
+        self.pump()
+
+    def _on_backoff_over(self) -> None:
+        self._waiting = None
+        self._flush_due = True
+        self.pump()
+
+    def _pump(self) -> None:
+        for _ in range(_PER_TURN):
+            if self._failure is not None:
+                return
+            piece = self._next_piece()
+            if piece is None:
+                return
+            self._deliver(*piece)
+            self._retire()
+        self.pump_soon()
+
+    def _deliver(self, entry: _Entry, chunk: Chunk) -> None:
+        try:
+            body = self.format.encode(chunk) if self.format is not None else b""
+        except Exception as error:  # noqa: BLE001 - whatever it can't express; splitting finds the record
+            entry.out = Delivery(self, entry, chunk, b"")
+            entry.out.reject(f"cannot be written as {self.output.opt.format}: {reason(error)}")
+            return
+        entry.out = delivery = Delivery(self, entry, chunk, body)
+        try:
+            self.output.deliver(delivery)
+        except Exception as error:  # noqa: BLE001 - it may raise anything; it is restarted, the records wait
+            delivery.retry("the output failed")
+            self._crashed(error)
+
+    def _next_piece(self) -> tuple[_Entry, Chunk] | None:
+        splitting = False
+        for entry in self._in_flight:
+            if entry.out is None and entry.pieces:
+                return entry, entry.pieces.pop(0)
+            splitting = splitting or bool(entry.pieces)
+        # While a chunk is being split, nothing overtakes it: order within a tag holds even then.
+        while not splitting and len(self._in_flight) < self.output.window:
+            chunk = self.buffer.read(self._flush_due or self.draining)
+            if chunk is None:
+                self._flush_due = False
+                return None
+            entry = _Entry(chunk, self._left.pop(chunk.seq, [chunk]))
+            self._in_flight.append(entry)
+            if entry.pieces:
+                return entry, entry.pieces.pop(0)
+            self._retire()
+        return None
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def on_delivered(self, entry: _Entry, chunk: Chunk) -> None:
+        entry.out = None
+        self._stats.add("records", chunk.count)
+        self._stats.add("batches")
+        self._backoff.worked()
+        self._trouble.end(f"delivering again, {self.buffer.records} records wait,")
+        self._after_answer()
+
+    def on_retry(self, entry: _Entry, chunk: Chunk, why: str, after: float | None) -> None:
+        entry.out = None
+        entry.pieces.insert(0, chunk)
+        self._stats.add("retries")
+        if self._failure is None:
+            self._failure = (why, after)
+        else:
+            self._failure = (self._failure[0], max(self._failure[1] or 0.0, after or 0.0))
+        self._after_answer()
+
+    def on_reject(self, entry: _Entry, chunk: Chunk, why: str, which: Sequence[int] | None) -> None:
+        entry.out = None
+        bad = sorted({i for i in which if 0 <= i < chunk.count}) if which is not None else []
+        if chunk.count == 1:
+            self._give_up(chunk, why)
+        elif bad:
+            start = 0
+            for i in [*bad, chunk.count]:
+                if i > start:
+                    entry.pieces.append(chunk.part(start, i))
+                if i < chunk.count:
+                    self._give_up(chunk.part(i, i + 1), why)
+                start = i + 1
+            entry.pieces.sort(key=lambda piece: piece.seq)
+        else:
+            half = chunk.count // 2
+            entry.pieces[:0] = [chunk.part(0, half), chunk.part(half, chunk.count)]
+        self._after_answer()
+
+    def _give_up(self, chunk: Chunk, why: str) -> None:
+        self._log.warn(f"the collector rejects a record of {chunk.tag} (sequence {chunk.seq}): {why}; "
+                       "it goes to the dead letters")  # fmt: skip
+        self._parking.park(chunk, why)
+        self._lost("rejected by the collector", chunk.count, chunk.seq)
+
+    def _after_answer(self) -> None:
+        if not self._pumping:
+            self._retire()
+            self._settle()
+            self.pump_soon()
+
+    def _retire(self) -> None:
+        """Move the cursor over the acknowledged prefix."""
+        while self._in_flight and self._in_flight[0].done:
+            self.buffer.ack(self._in_flight.popleft().chunk.last_seq)
+
+    def _settle(self) -> None:
+        """After a failure: when nothing is on its way any more, start over from the oldest chunk after a pause."""
+        if self._failure is None or any(entry.out is not None for entry in self._in_flight):
+            return
+        (why, after), self._failure = self._failure, None
+        self._left = {entry.chunk.seq: entry.pieces for entry in self._in_flight if entry.pieces != [entry.chunk]}
+        oldest = self._in_flight[0]
+        first = oldest.chunk
+        self._in_flight.clear()
+        self.buffer.rewind()
+        self._tries = (first.seq, self._tries[1] + 1 if self._tries[0] == first.seq else 1)
+        if self.retry_limit is not None and self._tries[1] > self.retry_limit:
+            for piece in oldest.pieces:
+                self._lost("retry_limit reached", piece.count, piece.seq)
+            self._left.pop(first.seq, None)
+            self.buffer.ack(first.last_seq)
+        self._trouble.begin(f"cannot deliver: {why}", "trying again until it works; records wait in the buffer")
+        delay = self._backoff.failed(after or 0.0)
+        if self.draining:
+            delay = min(delay, 1.0)
+        self._waiting = self._call_later(delay, self._on_backoff_over)

@@ -33,7 +33,7 @@ class Stream:
     on_data(data)   what arrived: bytes, never empty, at most READ_BUDGET at a time
     on_closed(why)  the connection ended, once: "closed by the peer", the system's words, or "" after `finish`.
                     Never called out of `write`, and not at all after `close`.
-    on_sent()       optional attribute: everything written so far is with the kernel
+    on_sent()       optional attribute: what `write` had to leave over is with the kernel now; not called out of `write`
     limit           bytes; who goes on writing while more than this is unsent loses the connection, not the memory.
                     Look at `pending` before. One write of any size into an empty buffer is taken: its bytes exist.
     """
@@ -130,24 +130,27 @@ class Stream:
         )
 
     def _readable(self) -> None:
-        why = ""
+        before, why = self.pending, ""
         if self._write_needs_read:
             self._write_needs_read = False
             why = self._flush()
-        self._after(why or self._read())
+        self._after(before, why or self._read())
 
     def _writable(self) -> None:
-        why = ""
+        before, why = self.pending, ""
         if self._read_needs_write:
             self._read_needs_write = False
             why = self._read()
-        self._after(why or self._flush())
+        self._after(before, why or self._flush())
 
-    def _after(self, why: str) -> None:
+    def _after(self, before: int, why: str) -> None:
         if why:
             self._end(why)
-        elif not self.closed and not self._unsent and self._finishing is not None:
-            self._shut()
+        elif before and not self.pending and not self.closed:
+            if self._finishing is not None:
+                self._shut()
+            elif self.on_sent is not None:
+                self.on_sent()
         self._update()
 
     def _read(self) -> str:
@@ -207,8 +210,6 @@ class Stream:
                 self._unsent.popleft()
             else:
                 self._unsent[0] = piece[sent:]
-        if not self._unsent and self.on_sent is not None:
-            self.on_sent()
         return ""
 
     def _shut(self) -> None:

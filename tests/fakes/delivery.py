@@ -8,13 +8,13 @@ from edgebit.record import Chunk, from_dict
 
 
 class FakeDelivery:
-    """A Delivery. `answers` has one tuple an answer: ("delivered",), ("retry", why, after) or ("reject", why, which)."""
+    """A Delivery. `answers` has a tuple an answer: ("delivered",), ("retry", why, after) or ("reject", why, which)."""
 
     def __init__(self, body: bytes = b"", tag: str = "tag", seq: int = 1, count: int = 1,
                  chunk: Chunk | None = None) -> None:  # fmt: skip
         records = [from_dict(1_767_225_600_000_000_000, {"log": f"line {seq + i}"}) for i in range(count)]
         self.chunk = chunk or Chunk(tag, records, seq=seq)
-        self.body = body
+        self.body, self.content_type, self.stream_id = body, "application/x-ndjson", "stream-1"
         self.answers: list[tuple[object, ...]] = []
 
     @property

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebit.wire.framing import LineSplitter
+from edgebit.wire.framing import LineSplitter, SyslogSplitter
 
 LIMIT = 16
 
@@ -118,3 +118,102 @@ def test_lines_come_back_as_they_were(texts, sizes):
     stream = "".join(text + "\n" for text in texts).encode()
 
     assert run(lines, stream, sizes) == (texts, 0)
+
+
+# -- syslog over TCP -------------------------------------------------------------------------------------------------
+
+
+def auto() -> SyslogSplitter:
+    return SyslogSplitter(LIMIT)
+
+
+def counted() -> SyslogSplitter:
+    return SyslogSplitter(LIMIT, counted=True)
+
+
+# Stream, frames and truncated with auto; the same with counted where it differs.
+SYSLOG_CASES = {
+    "lines": (b"<1>a\n<2>b\r\n", ["<1>a", "<2>b"], 0),
+    "lines ended by NUL": (b"<1>a\0<2>b\0", ["<1>a", "<2>b"], 0),
+    "counted": (b"4 <1>a5 <2>bc4 <3>d", ["<1>a", "<2>bc", "<3>d"], 0),
+    "counted, with line ends inside": (b"6 <1>a\nb4 <2>c", ["<1>a\nb", "<2>c"], 0),
+    "counted, with NUL inside": (b"6 <1>a\0b4 <2>c", ["<1>a\0b", "<2>c"], 0),
+    "counted, with the line end counted": (b"5 <1>a\n6 <2>b\r\n5 <3>c\0", ["<1>a", "<2>b", "<3>c"], 0),
+    "counted, with a line end that isn't": (b"4 <1>a\n4 <2>b\n", ["<1>a", "", "<2>b", ""], 0),
+    "counted, more than ASCII": ("5 <1>ä4 <2>b".encode(), ["<1>ä", "<2>b"], 0),
+    "counted, not UTF-8": (b"4 <1>\xff4 <2>b", ["<1>\udcff", "<2>b"], 0),
+    "one kind after the other": (b"<1>a\n4 <2>b<3>c\n<4>d\n4 <5>e", ["<1>a", "<2>b", "<3>c", "<4>d", "<5>e"], 0),
+    "one kind after the other, with NUL": (b"<1>a\0004 <2>b<3>c\0", ["<1>a", "<2>b", "<3>c"], 0),
+    "counted, exactly the limit": (b"16 <1>" + b"x" * 13 + b"4 <2>b", ["<1>" + "x" * 13, "<2>b"], 0),
+    "counted, over the limit": (b"17 <1>" + b"x" * 14 + b"4 <2>b", ["<1>" + "x" * 13, "<2>b"], 1),
+    "counted, far over the limit": (b"999 <1>" + b"x" * 996 + b"4 <2>b", ["<1>" + "x" * 13, "<2>b"], 1),
+    "counted, cut in a character": ("18 <1>xxxxxxxxxxxx€4 <2>b".encode(), ["<1>xxxxxxxxxxxx", "<2>b"], 1),
+    "a line over the limit": (b"<1>" + b"x" * 50 + b"\n4 <2>b", ["<1>" + "x" * 13, "<2>b"], 1),
+    "a count that starts with 0": (b"04 <1>a\n4 <2>b", ["04 <1>a", "<2>b"], 0),
+    "a count nobody would send": (b"12345678 <1>a\n4 <2>b", ["12345678 <1>a", "<2>b"], 0),
+    "garbage": (b"\xff\xfe\n", ["\udcff\udcfe"], 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("stream", "expected", "truncated"), SYSLOG_CASES.values(), ids=SYSLOG_CASES)
+@pytest.mark.parametrize("make", [auto, counted])
+def test_syslog(make, stream, expected, truncated):
+    three_ways(make, stream, expected, truncated)
+
+
+def test_a_line_that_starts_with_a_number():
+    """Only "<" behind it makes it a length, unless counting was asked for."""
+    stream = b"12 monkeys\n1 x\n"
+    three_ways(auto, stream, ["12 monkeys", "1 x"])
+    three_ways(counted, stream, ["monkeys\n1 x"])
+
+
+def test_what_is_left_at_the_end():
+    assert run(auto, b"<1>a\n<2>b") == (["<1>a", "<2>b"], 0)
+    assert run(auto, b"9 <1>a") == (["<1>a"], 0)
+    assert run(auto, b"12") == (["12"], 0)
+    assert run(auto, b"12 ") == (["12 "], 0)
+    assert run(counted, b"12 ") == ([], 0)
+    assert run(counted, b"") == ([], 0)
+
+
+def test_a_huge_count_holds_no_more_than_the_limit():
+    splitter = auto()
+    splitter.feed(b"9999999 <1>")
+    for _ in range(100):
+        assert splitter.feed(b"x" * 1000) == []
+        assert splitter.pending <= LIMIT + 1
+
+
+def test_a_finished_syslog_splitter_starts_anew():
+    splitter = auto()
+    for rest in (b"9 <1>", b"<1>x", b"12", b"x" * 99):
+        splitter.feed(rest)
+        splitter.finish()
+        assert splitter.feed(b"4 <1>a") == ["<1>a"]
+
+
+syslogish = st.lists(
+    st.sampled_from(
+        [b"\n", b"\0", b"<", b" ", b"1", b"4 <", b"4 <1>a", b"19 <", b"x" * 15, "€".encode(), b"\xff", b"0"]
+    )
+)
+
+
+@given(syslogish.map(b"".join), pieces)
+def test_syslog_frames_do_not_depend_on_how_the_bytes_are_cut(stream, sizes):
+    assert run(auto, stream, sizes) == run(auto, stream)
+    assert run(counted, stream, sizes) == run(counted, stream)
+
+
+messages = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=3)
+
+
+@given(st.lists(st.tuples(messages, st.booleans())), pieces)
+def test_any_mix_of_counted_frames_and_lines_comes_back(sent, sizes):
+    stream = b""
+    for text, with_count in sent:
+        data = f"<1>{text}".encode()
+        stream += b"%d %s" % (len(data), data) if with_count else data + b"\n"
+
+    assert run(auto, stream, sizes) == (["<1>" + text for text, _ in sent], 0)

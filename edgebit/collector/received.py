@@ -183,13 +183,13 @@ class Received:
     def summary(self) -> str:
         """The same for a person to read."""
         stats = self.stats()
-        lines = [f"{_n(stats['records'], 'record')} in {_n(stats['batches'], 'batch')}, "
-                 f"{_n(stats['duplicates'], 'duplicate')} removed, {stats['missing'] or 'none'} missing"]  # fmt: skip
+        lines = [f"{number(stats['records'], 'record')} in {number(stats['batches'], 'batch')}, "
+                 f"{number(stats['duplicates'], 'duplicate')} removed, {stats['missing'] or 'none'} missing"]  # fmt: skip
         for stream in stats["streams"]:
             who = f"agent {stream['agent']}, stream {stream['stream']}" if stream["stream"] else "without identity"
-            text = f"{who}: {_n(stream['records'], 'record')}"
+            text = f"{who}: {number(stream['records'], 'record')}"
             if stream["stream"]:
-                text += f", {_n(stream['duplicates'], 'duplicate')}, "
+                text += f", {number(stream['duplicates'], 'duplicate')}, "
                 text += (
                     f"missing {stream['missing']}: {_spans(stream['gaps'])}" if stream["missing"] else "none missing"
                 )
@@ -197,7 +197,7 @@ class Received:
             width = max(map(len, stream["tags"]))
             lines += [f"    {tag:{width}}  {count}" for tag, count in sorted(stream["tags"].items())]
         if self.forgotten:
-            lines.append(f"{_n(self.forgotten, 'stream')} forgotten: more than {MAX_STREAMS} were seen")
+            lines.append(f"{number(self.forgotten, 'stream')} forgotten: more than {MAX_STREAMS} were seen")
         return "\n".join(lines)
 
     def state(self) -> dict[str, Any]:
@@ -220,7 +220,8 @@ class Received:
         return [self.streams[key] for key in sorted(self.streams)]
 
 
-def _n(count: int, noun: str) -> str:
+def number(count: int, noun: str) -> str:
+    """ "1 batch", "2 batches"."""
     plural = noun + ("es" if noun.endswith("ch") else "s")
     return f"{count} {noun if count == 1 else plural}"
 

@@ -103,10 +103,10 @@ def records_size(records: Sequence[Record], raw: int = 0) -> int:
     n = len(records)
     if n <= _EXACT:
         return sum(map(record_size, records))
-    step = n // _EXACT
-    sample = records[::step]
-    fixed = _RECORD + getsizeof(sample[0][2]) + 57 * len(sample[0][2])  # 49 of an empty str, 8 of rounding
-    return max(sum(map(record_size, sample)) * n // len(sample), fixed * n + raw)
+    sample = records[:: n // _EXACT]
+    sampled = sum(map(record_size, sample)) * n // len(sample)
+    text = sum(len(v) for r in sample for v in r[2] if type(v) is str) * n // len(sample)
+    return sampled + max(0, raw - text)
 
 
 # -- payload: the encoded form ---------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ def encode_payload(records: Sequence[Record]) -> bytes:
     body = [base, [shape.names for shape in shapes], rows]
     try:
         return bytes(cbor2.dumps(body))
-    except (UnicodeEncodeError, ValueError):
-        # Text that isn't UTF-8, or a value CBOR has no word for. Rare, so the slow path may look at every value.
+    except (UnicodeEncodeError, cbor2.CBORError):
+        # Text that isn't UTF-8. Rare, so the slow path may look at every value.
         return bytes(cbor2.dumps(cborable(body)))
 
 
@@ -161,17 +161,20 @@ def _textual(value: Any) -> Any:
 
 
 def decode_payload(payload: bytes) -> list[Record]:
-    """The inverse of encode_payload. Raises ValueError (cbor2's errors are) on anything else."""
+    """The inverse of encode_payload. Raises ValueError on anything else."""
     import cbor2
 
-    base, names, rows = cbor2.loads(payload)
-    shapes = [Shape.of(map(_textual, n)) for n in names]
-    records = []
-    for index, delta, *values in rows:
-        for i, value in enumerate(values):
-            if type(value) in _NOT_PLAIN:
-                values[i] = _textual(value)
-        records.append((base + delta, shapes[index], tuple(values)))
+    try:
+        base, names, rows = cbor2.loads(payload)
+        shapes = [Shape.of(map(_textual, n)) for n in names]
+        records = []
+        for index, delta, *values in rows:
+            for i, value in enumerate(values):
+                if type(value) in _NOT_PLAIN:
+                    values[i] = _textual(value)
+            records.append((base + delta, shapes[index], tuple(values)))
+    except (cbor2.CBORError, TypeError, IndexError) as error:
+        raise ValueError(f"not a payload of records: {error}") from None
     return records
 
 

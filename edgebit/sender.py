@@ -171,7 +171,7 @@ class Sender:
     def halt(self, why: str) -> None:
         """The output was closed; what was on its way is taken as failed."""
         self._open = False
-        for entry in self._in_flight:
+        for entry in list(self._in_flight):  # the last answer empties it
             if entry.out is not None:
                 entry.out.retry(why)
 

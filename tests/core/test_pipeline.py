@@ -1,0 +1,245 @@
+"""The pipeline: filters, routes, backpressure, receipts."""
+
+import pytest
+from fakes import fake_loop
+from fakes.output import FakeOutput
+
+from edgebit.backoff import Backoff
+from edgebit.buffer.memory import MemoryBuffer
+from edgebit.log import INFO, Log, Sink, Trouble
+from edgebit.match import wildcard
+from edgebit.pipeline import FilterStep, Pipeline, Route
+from edgebit.plugin import Filter, Receipt
+from edgebit.record import Shape
+from edgebit.sender import Sender
+from edgebit.stats import Counters, Stats
+
+LOG = Shape.of(("log",))
+
+
+def batch(*texts):
+    return [(0, LOG, (text,)) for text in texts]
+
+
+class Source:
+    """An input as the pipeline sees it."""
+
+    def __init__(self, name="in.0"):
+        self.name, self.stats, self.held, self.calls = name, Counters(), False, []
+
+    def hold(self):
+        self.held = True
+        self.calls.append("hold")
+
+    def unhold(self):
+        self.held = False
+        self.calls.append("unhold")
+
+
+class Bench:
+    def __init__(self):
+        self.loop = fake_loop()
+        self.lines, self.losses, self.routes = [], [], []
+        self.log = Log(Sink(INFO, self.lines.append), "pipeline")
+        self.filters = []
+        self.loop.end_of_turn = self.end_of_turn
+
+    def output(self, match="*", overflow="block", limit=16 * 1024, auto="delivered", window=1):
+        output = FakeOutput(window, auto)
+        name = f"out.{len(self.routes)}"
+        buffer = MemoryBuffer(limit, overflow, "s", lambda *loss: self.losses.append((name, *loss)))
+        trouble = Trouble(self.log, self.loop.clock.monotonic)
+        sender = Sender(name, output, None, buffer, flush=1.0, retry_limit=None, call_later=self.loop.call_later,
+                        backoff=Backoff(1, 60, self.loop.clock.monotonic, lambda: 1.0), log=self.log, trouble=trouble,
+                        stats=Counters(), lost=lambda *loss: self.losses.append((name, *loss)), parking=None,
+                        crashed=None)  # fmt: skip
+        self.routes.append(Route(name, wildcard(match), buffer, sender))
+        sender.start()
+        return output
+
+    def filter(self, function, match="*"):
+        class Made(Filter):
+            def process(self, tag, records):
+                return function(records)
+
+        trouble = Trouble(self.log, self.loop.clock.monotonic)
+        self.filters.append(FilterStep("f", wildcard(match), Made(None, None), Counters(), trouble))
+
+    def ready(self):
+        self.pipeline = Pipeline(self.filters, self.routes, Stats(), self.log)
+        return self
+
+    def emit(self, *args, **kwargs):
+        """As from an input's callback: the turn that it runs in goes on to its end."""
+        self.pipeline.emit(*args, **kwargs)
+        self.end_of_turn()
+
+    def end_of_turn(self):
+        self.pipeline.pump()
+        self.pipeline.unpark()
+
+
+@pytest.fixture
+def bench():
+    bench = Bench()
+    yield bench
+    bench.loop.close()
+
+
+def texts(output):
+    return [record[2][0] for chunk in output.chunks for record in chunk.records]
+
+
+def test_records_go_to_every_matching_output_and_no_other(bench):
+    a, b, c = bench.output("sys.*"), bench.output("*"), bench.output("other")
+    pipeline, source = bench.ready(), Source()
+    pipeline.emit(source, "sys.log", batch("x"))
+    bench.loop.run_for(2)
+    assert (texts(a), texts(b), texts(c)) == (["x"], ["x"], [])
+
+
+def test_tag_that_nothing_matches_is_said_once_and_counted(bench):
+    bench.output("a")
+    pipeline, source = bench.ready(), Source()
+    for _ in range(3):
+        pipeline.emit(source, "b", batch("x", "y"))
+    assert source.stats.get("unmatched") == 6
+    assert sum("no output matches" in line for line in bench.lines) == 1
+
+
+def test_filters_run_in_order_on_their_tags(bench):
+    out = bench.output()
+    bench.filter(lambda rs: [(t, s, (v[0] + "1",)) for t, s, v in rs], "a*")
+    bench.filter(lambda rs: [r for r in rs if r[2][0] != "drop1"])
+    pipeline, source = bench.ready(), Source()
+    pipeline.emit(source, "a", batch("keep", "drop"))
+    pipeline.emit(source, "b", batch("drop"))
+    bench.loop.run_for(2)
+    assert texts(out) == ["keep1", "drop"]
+    assert bench.filters[1].stats.get("dropped") == 1
+
+
+def test_filter_that_raises_costs_no_record(bench):
+    out = bench.output()
+    bench.filter(lambda rs: 1 / 0)
+    pipeline = bench.ready()
+    for _ in range(3):
+        pipeline.emit(Source(), "a", batch("x"))
+    bench.loop.run_for(2)
+    assert texts(out) == ["x"] * 3
+    assert len(bench.lines) == 1
+
+
+def test_full_blocking_buffer_pauses_the_input_and_loses_nothing(bench):
+    out = bench.output(auto="")
+    pipeline, source = bench.ready(), Source()
+    sent = 0
+    while not source.held:
+        pipeline.emit(source, "t", batch(*(f"{sent + i:100d}" for i in range(10))))
+        sent += 10
+    route = bench.routes[0]
+    assert len(route.parked) == 1
+    for _ in range(2000):
+        bench.loop.turn(0.5)
+        if out.pending:
+            out.answer("delivered")
+        if not source.held and sent < 1000:
+            pipeline.emit(source, "t", batch(*(f"{sent + i:100d}" for i in range(10))))
+            sent += 10
+    assert [int(t) for t in texts(out)] == list(range(1000))
+    assert source.calls[:2] == ["hold", "unhold"]
+    assert bench.losses == []
+
+
+def test_blocked_output_does_not_stall_another_one_that_drops(bench):
+    """`slow` blocks, so the source is paused; `other`, fed by another input, goes on."""
+    bench.output("a", auto="")
+    other = bench.output("b")
+    pipeline, a, b = bench.ready(), Source("a"), Source("b")
+    while not a.held:
+        pipeline.emit(a, "a", batch(*("x" * 100 for _ in range(10))))
+    for i in range(100):
+        pipeline.emit(b, "b", batch(str(i)))
+        bench.loop.run_for(1.1)
+    assert texts(other) == [str(i) for i in range(100)]
+    assert not b.held
+
+
+def test_full_dropping_buffer_never_pauses(bench):
+    bench.output(overflow="drop_oldest", auto="")
+    good = bench.output(overflow="drop_newest")
+    pipeline, source = bench.ready(), Source()
+    for i in range(500):
+        pipeline.emit(source, "t", batch(f"{i:200d}"))
+        bench.loop.run_for(1.1)
+    assert not source.held
+    assert [int(t) for t in texts(good)] == list(range(500))
+    assert {name for name, *_ in bench.losses} == {"out.0"}
+
+
+def test_input_held_by_two_outputs_is_resumed_when_both_have_room(bench):
+    first, second = bench.output(auto=""), bench.output(auto="")
+    pipeline, source = bench.ready(), Source()
+    while not source.held:
+        pipeline.emit(source, "t", batch(*("x" * 100 for _ in range(20))))
+    pipeline.emit(source, "t", batch(*("x" * 100 for _ in range(200))))
+    first.auto = "delivered"
+    bench.loop.run_for(2)
+    while first.pending:
+        first.answer("delivered")
+    bench.loop.run_for(20)
+    assert source.held
+    second.auto = "delivered"
+    while second.pending:
+        second.answer("delivered")
+    bench.loop.run_for(20)
+    assert not source.held
+    assert texts(first) == texts(second)
+
+
+def test_receipt_is_released_only_when_all_outputs_have_delivered(bench):
+    first, second = bench.output(auto=""), bench.output(auto="")
+    pipeline = bench.ready()
+    safe = []
+    pipeline.emit(Source(), "t", batch("x"), receipt=Receipt(lambda: safe.append(1)))
+    bench.loop.run_for(2)
+    first.answer("delivered")
+    assert not safe
+    second.answer("delivered")
+    assert safe == [1]
+
+
+def test_receipt_of_parked_records_is_kept_until_they_are_delivered(bench):
+    out = bench.output(auto="")
+    pipeline, source = bench.ready(), Source()
+    safe = []
+    pipeline.emit(source, "t", batch(*("x" * 100 for _ in range(400))), receipt=Receipt(lambda: safe.append(1)))
+    assert source.held
+    while len(texts(out)) < 400:
+        assert not safe
+        bench.loop.run_for(1.1)
+        if out.pending:
+            out.answer("delivered")
+    bench.loop.run_for(3)
+    while out.pending:
+        out.answer("delivered")
+    assert safe == [1]
+
+
+def test_receipt_of_records_that_nobody_wants_is_released_at_once(bench):
+    bench.output("a")
+    bench.filter(lambda rs: [])
+    pipeline = bench.ready()
+    safe = []
+    pipeline.emit(Source(), "a", batch("x"), receipt=Receipt(lambda: safe.append("filtered")))
+    pipeline.emit(Source(), "b", batch("x"), receipt=Receipt(lambda: safe.append("unmatched")))
+    assert safe == ["filtered", "unmatched"]
+
+
+def test_ever_new_tags_do_not_fill_the_memory(bench):
+    bench.output("none")
+    pipeline, source = bench.ready(), Source()
+    for i in range(5000):
+        pipeline.emit(source, f"t{i}", batch("x"))
+    assert len(pipeline.pipeline._plan) <= 1024
+    assert len(bench.lines) <= 100

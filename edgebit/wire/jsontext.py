@@ -24,7 +24,8 @@ _decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
 
 def values(line: str) -> list[Any]:
     """The objects and arrays that the line consists of, in order; [] if there is anything else in it."""
-    if line.count("[") + line.count("{") > MAX_NESTING and not _shallow(line):
+    opened = line.count("[") + line.count("{")
+    if not opened or (opened > MAX_NESTING and not _shallow(line)):
         return []
     found = []
     at, end = 0, len(line)

@@ -1,0 +1,117 @@
+"""Syslog messages: RFC 5424, RFC 3164 as it is really sent, and either of them told by how it starts.
+
+Field names are Fluent Bit's: pri, time, host, ident, pid, msgid, extradata, message. All values are text; a part that
+isn't there has no field, and the nil value "-" of RFC 5424 stays "-". `time` keeps the stamp as it was sent and also
+gives the record its time; a stamp that is none, or lies outside of 1970 to 2261, leaves the time of arrival.
+
+More is accepted than by the expressions that come with Fluent Bit: stamps without a fraction, a PROCID that is text, no
+MSG, several elements of structured data with "]" in their values, a BOM; for RFC 3164 a missing host, tag, stamp or
+PRI, years and fractions in the stamp, and the ISO stamp that rsyslog sends.
+
+The expressions never go back over what they have passed (possessive quantifiers), so their time is linear in the length
+of a line, whatever is in it. No clock is read; of the host only its time zone is asked for (see stamps.py).
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgebit.options import Option
+from edgebit.parsers.stamps import Stamps, iso_ns, zone
+from edgebit.plugin import Parser
+from edgebit.record import Shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from edgebit.options import Options
+    from edgebit.record import Record
+
+_PARTS = ("pri", "time", "host", "ident", "pid", "msgid", "extradata", "message")
+
+# RFC 5424, section 6: <PRI>1 SP TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID SP STRUCTURED-DATA [SP MSG].
+# Within an element of structured data only a quoted value may hold "]"; a backslash in it quotes the next character.
+_RFC5424 = re.compile(
+    r"<([0-9]{1,3})>1 ([^ ]++) ([^ ]++) ([^ ]++) ([^ ]++) ([^ ]++) "
+    r'(-|(?:\[[^"\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\]]*+)*+\])++)'
+    r"(?: \ufeff?+(.++)?+|\Z)",
+    re.DOTALL,
+)
+_SHAPE_5424 = Shape.of(_PARTS)
+_SHAPE_5424_SILENT = Shape.of(_PARTS[:-1])
+
+# RFC 3164, section 4.1, and what is sent in its name. A tag ends with a colon or has a pid in brackets; a first word
+# that isn't one is the host. So the words of a message without a tag ("host last message repeated 3 times") stay whole.
+_TAG = r"(?:([^ :\[]++)(?:\[([^\] ]++)\]:?+|:) *+)?+(.++)?+"
+_RFC3164 = re.compile(
+    r"(?:<([0-9]{1,3})>)?+"
+    r"([A-Z][a-z]{2} [ 0-3]?[0-9] (?:[0-9]{4} )?+[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?+"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]++)"
+    r":?+ (?:([^ ]++)(?<![:\]]) )?+" + _TAG,
+    re.DOTALL,
+)
+_PRI_ONLY = re.compile(r"<([0-9]{1,3})>(?!1 )()()" + _TAG, re.DOTALL)  # "1 " would be a broken RFC 5424
+_SHAPE = Shape.of(_PARTS[:5] + _PARTS[7:])
+_SHAPE_NO_PID = Shape.of(name for name in _SHAPE.names if name != "pid")
+_SHAPE_NO_HOST = Shape.of(name for name in _SHAPE.names if name != "host")
+
+
+def _rfc5424(line: str, now_ns: int) -> Record | None:
+    found = _RFC5424.match(line)
+    if found is None:
+        return None
+    values = found.groups()
+    stamp = iso_ns(values[1])
+    if stamp is None:
+        stamp = now_ns
+    if values[7] is None:
+        return (stamp, _SHAPE_5424_SILENT, values[:7])
+    return (stamp, _SHAPE_5424, values)
+
+
+class Rfc5424(Parser):
+    """Parses RFC 5424: <34>1 2003-10-11T22:14:15.003Z host app 123 ID47 - text."""
+
+    NAME = "syslog-rfc5424"
+
+    def parse(self, line: str, now_ns: int) -> Record | None:
+        return _rfc5424(line, now_ns)
+
+
+class Rfc3164(Parser):
+    """Parses RFC 3164 and its relatives: <34>Oct 11 22:14:15 host app[123]: text."""
+
+    NAME = "syslog-rfc3164"
+    OPTIONS = (Option("time_zone", zone, None, "of stamps that name none: local, utc, or an offset such as +0100"),)
+
+    def __init__(self, name: str, opt: Options) -> None:
+        super().__init__(name, opt)
+        self._stamps = Stamps(opt.time_zone)
+
+    def parse(self, line: str, now_ns: int) -> Record | None:
+        found = _RFC3164.match(line)
+        if found is None:
+            found = _PRI_ONLY.match(line)
+            if found is None:
+                return None
+            stamp = now_ns
+        else:
+            stamp = self._stamps.ns(found[2], now_ns)
+        pri, when, host, ident, pid, message = values = found.groups()
+        if pri and when and ident and message:  # nearly always; the rest takes the slower way
+            if host:
+                if pid:
+                    return (stamp, _SHAPE, values)
+                return (stamp, _SHAPE_NO_PID, (pri, when, host, ident, message))
+            if pid:
+                return (stamp, _SHAPE_NO_HOST, (pri, when, ident, pid, message))
+        shape = Shape.of([name for name, value in zip(_SHAPE.names, values) if value])
+        return (stamp, shape, tuple([value for value in values if value]))
+
+
+class Syslog(Rfc3164):
+    """Parses RFC 5424 and RFC 3164, whichever a line is."""
+
+    NAME = "syslog"
+
+    def parse(self, line: str, now_ns: int) -> Record | None:
+        return _rfc5424(line, now_ns) or super().parse(line, now_ns)

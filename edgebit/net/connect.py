@@ -119,6 +119,7 @@ class Connector:
             return
         name = self._server_name or self.host
         try:
+            name.encode("idna")  # wrap_socket does the same, but loses the descriptor when it fails
             # wrap_socket takes the descriptor over, so the watch stays valid.
             self._sock = self._tls.wrap_socket(self._sock, server_hostname=name, do_handshake_on_connect=False)
         except (OSError, ValueError) as error:  # the peer is gone already; a name that TLS can't carry
@@ -148,7 +149,10 @@ class Connector:
         except ssl.SSLWantWriteError:
             self._watch.want(write=True)
         except (OSError, ValueError) as error:
-            self._end(None, f"{explain(error)} ({self._what})")
+            why = explain(error)
+            if why == "closed by the peer":
+                why += " during the TLS handshake"
+            self._end(None, f"{why} ({self._what})")
         else:
             self._end(self._sock, "")
 

@@ -206,7 +206,9 @@ class Session:
         self._on_ack(token, code, self._say(code, name, properties) if code >= 0x80 else "")
 
     def _disconnected(self, from_broker: bool, code: int, name: str, properties: Any) -> None:
-        if from_broker:
+        if from_broker and not code:  # it gave no reason, or paho 2.1 lost it, as it does when nothing follows it
+            self._end("closed by the peer")
+        elif from_broker:
             self._end("the broker ends the connection: " + self._say(code, name, properties))
         elif code == 0x8D:  # paho's own: its ping was not answered
             self._end("the broker does not answer: no reply to a ping within the keepalive time")

@@ -142,6 +142,8 @@ def explain(error: Exception) -> str:
         message = getattr(error, "verify_message", "").rstrip(".")
         advice = _ADVICE.get(code)
         return f"certificate verify failed: {message}" + (f" ({advice})" if advice else "")
+    if type(error).__name__ in ("SSLEOFError", "SSLZeroReturnError"):
+        return "closed by the peer"
     alert = getattr(error, "reason", None)  # of an ssl.SSLError: OpenSSL's name of what went wrong
     if isinstance(alert, str):
         if alert in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"):
@@ -150,8 +152,6 @@ def explain(error: Exception) -> str:
         if "CERTIFICATE" in alert or "UNKNOWN_CA" in alert:
             return f"the peer refuses our certificate: {text} (check tls.crt_file)"
         return f"TLS: {text}"
-    if type(error).__name__ == "SSLEOFError":
-        return "closed by the peer during TLS"
     if isinstance(error, OSError) and error.errno:
         return (os.strerror(error.errno) or str(error)).lower()
     return str(error) or type(error).__name__

@@ -113,10 +113,11 @@ class FakeBroker:
             self.goodbyes += 1
 
     def ack(self, mid: int, code: int = 0) -> None:
-        self.send(b"\x40" + encoded(mid.to_bytes(2, "big") + (bytes((code, 0)) if code else b"")))
+        self.send(b"\x40" + encoded(mid.to_bytes(2, "big") + (bytes((code,)) if code else b"")))
 
-    def disconnect(self, code: int) -> None:
-        self.send(b"\xe0" + encoded(bytes((code, 0))))
+    def disconnect(self, code: int, why: str = "") -> None:
+        reason = b"\x1f" + len(why).to_bytes(2, "big") + why.encode() if why else b""
+        self.send(b"\xe0" + encoded(bytes((code,)) + (encoded(reason) if why else b"")))
 
     def send(self, data: bytes) -> None:
         self._outgoing += data

@@ -300,9 +300,20 @@ def test_client_id_taken_over_is_explained_by_mqtt_5(world):
     output = world.mqtt(protocol="5")
     (delivery,) = give(output, FakeDelivery(b"x"))
     world.until(world.bodies)
-    world.broker.disconnect(0x8E)
+    world.broker.disconnect(0x8E, "go away")
     world.until(answered(delivery))
-    assert 'another client uses the client_id "edgebit-agent-1"' in delivery.why
+    assert "session taken over, go away (another client uses" in delivery.why
+    assert 'client_id "edgebit-agent-1"' in delivery.why
+
+
+def test_a_goodbye_of_the_broker_without_a_reason(world):
+    world.broker.puback = None
+    output = world.mqtt(protocol="5")
+    (delivery,) = give(output, FakeDelivery(b"x"))
+    world.until(world.bodies)
+    world.broker.disconnect(0)
+    world.until(answered(delivery))
+    assert delivery.why == "connection lost: closed by the peer"
 
 
 def test_client_id_taken_over_is_suspected_below_mqtt_5(world):

@@ -12,6 +12,7 @@ import os
 import signal
 
 from edgebit import __version__, build
+from edgebit.errors import ConfigError
 from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
 from edgebit.notify import Notifier
@@ -44,7 +45,11 @@ class Agent:
                              agent_id=svc.agent_id or build.agent_id(hostname),
                              state_dir=build.state_dir(svc.state_dir, env), random=_random,
                              resolver=self._get_resolver)  # fmt: skip
-        parts = build.build(config, svc, self.shared, lambda: os.urandom(8).hex())
+        try:
+            parts = build.build(config, svc, self.shared, lambda: os.urandom(8).hex())
+        except ConfigError:
+            self.loop.close()
+            raise
         assert parts.pipeline is not None
         self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
         self._svc = svc
@@ -58,6 +63,12 @@ class Agent:
             host.on_exit = self._on_exit
         self.loop.end_of_turn = self._end_of_turn
         self.loop.on_signal = self._on_signal
+
+    @property
+    def summary(self) -> str:
+        """ "2 inputs, 1 filter, 1 output" """
+        counts = (("input", self.inputs), ("filter", self.pipeline.filters), ("output", self.outputs))
+        return ", ".join(f"{len(many)} {kind}{'' if len(many) == 1 else 's'}" for kind, many in counts)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -74,8 +85,7 @@ class Agent:
 
     def start(self) -> None:
         """Open everything. What can't be opened is tried again by its host."""
-        self.log.info(f"edgebit {__version__} starts: {len(self.inputs)} inputs, {len(self.pipeline.filters)} filters, "
-                      f"{len(self.outputs)} outputs, agent {self.shared.agent_id}, process {os.getpid()}")  # fmt: skip
+        self.log.info(f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}")
         for host in [*self.outputs, *self.inputs]:  # outputs first: nothing is taken that has nowhere to go
             host.start()
         self.loop.call_later(self._svc.ready_timeout, self._ready_anyhow)

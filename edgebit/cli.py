@@ -113,8 +113,7 @@ def _check(args: list[str]) -> int:
     path = _config_path(args, "check")
     agent = Agent(load(path, os.environ), os.environ, Sink(ERROR))
     agent.loop.close()
-    print(f"{path}: the configuration is valid: {len(agent.inputs)} inputs, {len(agent.pipeline.filters)} filters, "
-          f"{len(agent.outputs)} outputs")  # fmt: skip
+    print(f"{path}: the configuration is valid: {agent.summary}")
     return 0
 
 

@@ -105,7 +105,7 @@ class Loop:
         self.turns = 0
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()  # equal times run in the order in which they were set
-        self._stopping = False
+        self.stopping = False
         self._old_handlers: dict[int, Any] = {}
         # Written by other threads (call_threadsafe) and, through set_wakeup_fd, by signals; so the loop wakes up.
         self._wake_in, self._wake_out = socket.socketpair()
@@ -146,13 +146,13 @@ class Loop:
 
     def run(self) -> None:
         """Turn after turn until `stop`."""
-        self._stopping = False
-        while not self._stopping:
+        self.stopping = False
+        while not self.stopping:
             self.turn()
 
     def stop(self) -> None:
         """Let `run` return after this turn."""
-        self._stopping = True
+        self.stopping = True
 
     def turn(self, longest: float | None = None) -> None:
         """One turn, waiting at most `longest` seconds (None: until something happens)."""

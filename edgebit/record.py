@@ -140,7 +140,10 @@ def cborable(value: Any) -> Any:
         try:
             value.encode()
         except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogateescape")
+            try:
+                return value.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:  # a surrogate that stands for no byte; JSON's escapes can make one
+                return value.encode("utf-8", "surrogatepass")
         return value
     if isinstance(value, (list, tuple)):
         return [cborable(v) for v in value]

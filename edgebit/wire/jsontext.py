@@ -41,7 +41,7 @@ def values(line: str) -> list[Any]:
             found.append(value)
         if "\\ud" in line or "\\uD" in line:
             json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")
-    except (ValueError, RecursionError):  # UnicodeEncodeError and JSONDecodeError are ValueErrors
+    except ValueError:  # UnicodeEncodeError and JSONDecodeError are ValueErrors
         return []
     return found
 

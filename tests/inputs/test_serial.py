@@ -263,6 +263,16 @@ def test_after_a_hang_up_the_loop_is_quiet(serial, device, ctx):
     assert len(ctx.losses) == 1
 
 
+def test_nothing_to_read_is_no_hang_up(serial, device, ctx):
+    """A second reader, where the port is shared, may be quicker."""
+    port = serial(exclusive=False)
+    port._on_read()
+    assert not ctx.losses
+    device.write(b"1\n")
+    settle(ctx)
+    assert messages(ctx) == ["1"]
+
+
 def test_unplugged_while_paused(serial, device, ctx):
     port = serial()
     port.pause()

@@ -1,0 +1,88 @@
+"""Keeps tail's checkpoint: reads it at the start, writes it at most every `db.interval` while positions move.
+
+What can't be read is said once and set aside; what can't be written is said once and tried again. Neither stops tail.
+"""
+
+from __future__ import annotations
+
+import os
+
+from edgebit.errors import reason
+from edgebit.inputs import checkpoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgebit.inputs.checkpoint import Position
+    from edgebit.inputs.tail_once import Said, Timers
+    from edgebit.options import Options
+    from edgebit.plugin import InputContext
+
+_SAVE_AGAIN = 30.0  # seconds until a checkpoint that could not be written is tried again
+
+
+class Keeper:
+    """The checkpoint of one tail. `collect` gives the positions to write."""
+
+    def __init__(self, opt: Options, ctx: InputContext, said: Said, timers: Timers,
+                 collect: Callable[[], list[Position]]) -> None:  # fmt: skip
+        self._ctx, self._said, self._timers, self._collect = ctx, said, timers, collect
+        self._interval, self._sync = opt.db_interval, opt.db_sync
+        self._patterns = [*opt.path, "", *opt.exclude_path]
+        self._path = _path(opt.db, ctx)
+        self._saved_at = ctx.clock.monotonic()
+        self._dirty = True
+        self.closed = False
+
+    def load(self) -> tuple[list[Position], bool]:
+        """Positions to continue from, and whether the same paths were followed then, so that other files are new."""
+        path, log = self._path, self._ctx.log
+        if not path:
+            log.info("no state directory and no db: positions are not kept over a restart")
+            return [], False
+        try:
+            loaded = checkpoint.load(path)
+        except (checkpoint.Damaged, OSError) as error:
+            why = str(error) if isinstance(error, checkpoint.Damaged) else reason(error)
+            log.warn(f"cannot use the positions in {path}: {why}; it is kept as {path}.bad. Starting as for the first "
+                     "time: see read_from_head")  # fmt: skip
+            try:
+                os.replace(path, f"{path}.bad")
+            except OSError:
+                pass  # then saving fails too, and says so
+            return [], False
+        if loaded is None:
+            return [], False
+        positions, patterns = loaded
+        return positions, patterns == self._patterns
+
+    def moved(self) -> None:
+        """A position changed: save it soon."""
+        self._dirty = True
+        if self._path and not self.closed:
+            self._timers.after("save", self._saved_at + self._interval - self._ctx.clock.monotonic(), self.save)
+
+    def save(self, last: bool = False) -> None:
+        """Write the checkpoint now, if anything changed."""
+        self._saved_at = self._ctx.clock.monotonic()
+        if not self._path or not self._dirty:
+            return
+        sync = self._sync in ("extra", "full") or (last and self._sync == "normal")
+        try:
+            checkpoint.save(self._path, self._collect(), self._patterns, sync)
+        except OSError as error:
+            self._said.warn("save", f"cannot save positions: {reason(error)}; trying again. Until then a crash means "
+                            "that lines are sent twice")  # fmt: skip
+            if not last:
+                self._timers.after("save", _SAVE_AGAIN, self.save)
+        else:
+            self._dirty = False
+            self._said.over("save", "positions are saved again")
+
+
+def _path(db: str, ctx: InputContext) -> str:
+    if db:
+        return "" if db.lower() == "off" else os.path.expanduser(db)
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in ctx.name)
+    return os.path.join(ctx.state_dir, f"{name}.positions") if ctx.state_dir else ""

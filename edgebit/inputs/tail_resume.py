@@ -1,0 +1,93 @@
+"""After a restart: which file of today is the one that a checkpoint's position was taken in?
+
+In this order: the file of that inode, under its old name or another in the same directory (it was rotated), if its
+fingerprints fit; then the file of that name if they fit (file systems such as FAT make up new inode numbers with every
+mount). Otherwise it is gone, or was truncated, or another one has its name: then there is nothing to continue.
+"""
+
+from __future__ import annotations
+
+import os
+
+from edgebit.inputs.tail_files import NotRegular, by_inode, open_regular
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgebit.inputs.checkpoint import Position
+    from edgebit.inputs.tail_files import Identity
+
+_TELLING = 16  # bytes of fingerprint that are taken as proof for a file of quite another name
+
+
+class Found:
+    """What became of the positions.
+
+    files      by identity: the position, and a name that the file has now
+    rewritten  names whose file is still there, with other content
+    missing    positions whose file isn't in its directory any more
+    unknown    positions whose directory can't be read; to be asked again
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[Identity, tuple[Position, str]] = {}
+        self.rewritten: list[str] = []
+        self.missing: list[Position] = []
+        self.unknown: list[Position] = []
+
+
+def find(positions: Iterable[Position]) -> Found:
+    """Look for the files of these positions. Opens each for a moment; raises nothing."""
+    found = Found()
+    directories: dict[str, dict[int, list[str]] | None] = {}
+    for position in positions:
+        directory = os.path.dirname(position.path)
+        if directory not in directories:
+            try:
+                directories[directory] = by_inode(directory)
+            except OSError:
+                directories[directory] = None
+        inodes = directories[directory]
+        if inodes is None:
+            found.unknown.append(position)
+        else:
+            _find_one(position, inodes.get(position.ino, []), found)
+    return found
+
+
+def _find_one(position: Position, names: list[str], found: Found) -> None:
+    path = position.path
+    names = [name for name in names if name != path]
+    telling = position.tail[0] >= _TELLING
+    stem = os.path.basename(path).partition(".")[0]
+    same_inode = False
+    # The old name is tried for itself: it may be a link to a file in another directory.
+    for name in [path, *names]:
+        identity, fits = _look(name, position)
+        if identity is None or identity[1] != position.ino:
+            continue
+        same_inode = True
+        if fits and (name == path or telling or os.path.basename(name).startswith(stem)):
+            found.files[identity] = (position, name)
+            return
+    identity, fits = _look(path, position)
+    if identity is not None and fits and position.offset and not same_inode:
+        found.files.setdefault(identity, (position, path))
+    elif identity is not None and identity[1] == position.ino:
+        found.rewritten.append(path)
+    else:
+        found.missing.append(position)
+
+
+def _look(name: str, position: Position) -> tuple[Identity | None, bool]:
+    try:
+        fd, state = open_regular(name)
+    except (OSError, NotRegular):
+        return None, False
+    try:
+        return (state.st_dev, state.st_ino), position.fits(fd)
+    except OSError:
+        return None, False
+    finally:
+        os.close(fd)

@@ -121,7 +121,7 @@ def cbor_lines(body: bytes) -> list[str]:
         while stream.tell() < len(body):
             value = decoder.decode()
             records += value if isinstance(value, list) else [value]
-    except (ValueError, EOFError, RecursionError, OverflowError, TypeError, MemoryError) as error:
+    except (cbor2.CBORError, ValueError, EOFError, RecursionError, ArithmeticError, TypeError, MemoryError) as error:
         raise ValueError(f"not CBOR: {error}") from None
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from edgebit.net.listen import Bound
     from edgebit.plugin import Context
 
-ROWS_TYPE = "application/vnd.edgebit.rows+cbor"
 SAVE_EVERY = 1.0  # seconds
 MAX_NAME = 1024  # bytes of a tag, an agent's or a stream's name
 MAX_BODY = 16 << 20  # bytes; a batch of the http output has a tenth of it
@@ -107,8 +106,8 @@ def read_batch(request: Request) -> Batch:
     """The records of a request and who they are. Raises ValueError saying what is wrong with it."""
     media = request.header("content-type").partition(";")[0].strip().lower()
     envelope: dict[str, Any] = {}
-    if media == ROWS_TYPE:
-        lines, envelope = _rows(request.body)
+    if media == "application/cbor":
+        lines, envelope = _cbor(request.body)
     else:
         lines = bodies.lines(media, request.body)
     # A message that was carried here by others (MQTT, a file) has its identity inside.
@@ -131,15 +130,19 @@ def path_tag(path: str) -> str:
     return "".join(c if (c.isascii() and c.isalnum()) or c in "_." else "_" for c in text) or "http"
 
 
-def _rows(body: bytes) -> tuple[list[str], dict[str, Any]]:
-    """The lines and the envelope of a cbor_rows message (docs/cbor-rows.md); the time is the field `date`, in seconds."""
+def _cbor(body: bytes) -> tuple[list[str], dict[str, Any]]:
+    """The lines of a CBOR body, with the envelope if it is a cbor_rows message (docs/cbor-rows.md), which has the same
+    content type. Its time becomes the field `date`, in seconds."""
     from edgebit.formats.cbor import decode_rows
 
     try:
         envelope, records = decode_rows(body)
-        dicts = [{"date": time_ns / 1e9, **dict(zip(shape.names, values))} for time_ns, shape, values in records]
-    except (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, RecursionError) as error:
-        raise ValueError(f"not cbor_rows: {reason(error)}") from None
+    except ValueError as error:
+        lines = bodies.cbor_lines(body)
+        if lines and {"v", "stream", "data"} <= json.loads(lines[0]).keys():
+            raise error from None  # an envelope that is damaged is not a record
+        return lines, {}
+    dicts = [{"date": time_ns / 1e9, **dict(zip(shape.names, values))} for time_ns, shape, values in records]
     return bodies.encode(dicts), envelope
 
 

@@ -195,9 +195,9 @@ def _authority(host: str, port: int, tls: bool) -> str:
 
 def _with_url(opt: Options) -> Options:
     """The same options with `url` taken apart into those it stands for. Raises ConfigError."""
-    scheme, colon, rest = opt.url.partition("://")
+    scheme, _, rest = opt.url.partition("://")
     authority, slash, path = rest.partition("/")
-    if scheme.lower() not in ("http", "https") or not colon or not authority:
+    if scheme.lower() not in ("http", "https") or not authority or authority[0] == ":" or "?" in authority:
         raise ConfigError(f'must be like "https://host:port/path", not "{opt.url}"', key="url")
     if "@" in authority:
         raise ConfigError("must not contain a user or password; use http_user and http_passwd", key="url")

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 BACKLOG = 128  # connections that the kernel holds until they are accepted; the rest is refused
 _ACCEPTS = 64  # a turn of the loop
 _DATAGRAMS = 256  # a turn of the loop; their bytes are bounded by the receive buffer, since they come from there
-_MAX_DATAGRAM = 65536
 _WAIT = 1.0  # seconds until accept() is tried again when it failed for want of descriptors or memory
 _CALM = 60.0  # seconds without a connection turned away until the trouble is said to be over
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; may exceed net.core.rmem_max, needs CAP_NET_ADMIN
@@ -185,13 +184,14 @@ class Datagrams:
 
     on_batch(batch)  the datagrams of one turn of the loop, at least one. Each is the bytes alone, or with `peers` the
                      pair (bytes, socket address), which costs 0.3 µs more.
+    longest          bytes; the kernel cuts longer ones
     """
 
-    def __init__(self, ctx: Context, bound: Bound, on_batch: Callable[[list[Any]], object],
-                 peers: bool = False) -> None:  # fmt: skip
-        self._ctx, self._bound, self._on_batch = ctx, bound, on_batch
+    def __init__(self, ctx: Context, bound: Bound, on_batch: Callable[[list[Any]], object], *,
+                 peers: bool = False, longest: int = 65536) -> None:  # fmt: skip
+        self._ctx, self._bound, self._on_batch, self._longest = ctx, bound, on_batch, longest
         self._receive: Callable[[int], Any] = bound.sock.recvfrom if peers else bound.sock.recv
-        self._watch = ctx.watch(bound.sock.fileno(), self._readable)
+        self._watch = ctx.watch(bound.sock.fileno(), self.read)
         self.resume()
 
     def pause(self) -> None:
@@ -207,6 +207,24 @@ class Datagrams:
         self._watch.close()
         self._bound.close()
 
+    def read(self) -> bool:
+        """Hand over a batch of what is there now, if anything is."""
+        receive, longest = self._receive, self._longest
+        batch: list[Any] = []
+        why = ""
+        try:
+            for _ in range(_DATAGRAMS):
+                batch.append(receive(longest))  # noqa: PERF401 - what came before the error counts
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            why = f"cannot read from {self._bound.label}: {reason(error)}"
+        if batch:
+            self._on_batch(batch)
+        if why:
+            self._ctx.lost(why)
+        return bool(batch)
+
     def dropped(self) -> int:
         """Datagrams that the kernel has dropped since the socket was opened, modulo 2**32; 0 if it can't tell (before
         Linux 4.12).
@@ -219,18 +237,6 @@ class Datagrams:
         except OSError:
             return 0
         return int(_MEMINFO.unpack(found)[8]) if len(found) == _MEMINFO.size else 0
-
-    def _readable(self) -> None:
-        receive, batch = self._receive, []
-        try:
-            for _ in range(_DATAGRAMS):
-                batch.append(receive(_MAX_DATAGRAM))  # noqa: PERF401  # what came before the error counts
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._ctx.lost(f"cannot read from {self._bound.label}: {reason(error)}")
-        if batch:
-            self._on_batch(batch)
 
 
 # -- inside ----------------------------------------------------------------------------------------------------------

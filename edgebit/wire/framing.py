@@ -232,5 +232,19 @@ class SyslogSplitter:
         return _stripped(_text(frame))
 
 
+def messages(datagrams: list[bytes], limit: int) -> tuple[list[str], int]:
+    """A message for each datagram (RFC 5426), and how many of them were over `limit` bytes and cut."""
+    # All at once if no line end is in any of them; a character can't begin in one and end in the next.
+    text = _text(b"\n".join(datagrams))
+    lines = text.split("\n")
+    if len(lines) == len(datagrams) and "\0" not in text and max(map(len, datagrams)) <= limit:
+        return lines, 0
+    long = sum(len(data) > limit for data in datagrams)
+    return [_stripped(_text(_cut(data, limit) if len(data) > limit else data)) for data in datagrams], long
+
+
 def _stripped(frame: str) -> str:
-    return frame.removesuffix("\n").removesuffix("\r").removesuffix("\0")
+    """Without its line end: LF, CR LF or NUL."""
+    if frame.endswith("\n"):
+        return frame[:-2] if frame.endswith("\r\n") else frame[:-1]
+    return frame.removesuffix("\0")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebit.wire.framing import LineSplitter, SyslogSplitter
+from edgebit.wire.framing import LineSplitter, SyslogSplitter, messages
 
 LIMIT = 16
 
@@ -206,10 +206,10 @@ def test_syslog_frames_do_not_depend_on_how_the_bytes_are_cut(stream, sizes):
     assert run(counted, stream, sizes) == run(counted, stream)
 
 
-messages = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=3)
+texts = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=3)
 
 
-@given(st.lists(st.tuples(messages, st.booleans())), pieces)
+@given(st.lists(st.tuples(texts, st.booleans())), pieces)
 def test_any_mix_of_counted_frames_and_lines_comes_back(sent, sizes):
     stream = b""
     for text, with_count in sent:
@@ -217,3 +217,28 @@ def test_any_mix_of_counted_frames_and_lines_comes_back(sent, sizes):
         stream += b"%d %s" % (len(data), data) if with_count else data + b"\n"
 
     assert run(auto, stream, sizes) == (["<1>" + text for text, _ in sent], 0)
+
+
+# -- datagrams -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("datagrams", "expected", "truncated"),
+    [
+        ([b"<1>a", b"<2>b"], ["<1>a", "<2>b"], 0),
+        ([b"<1>a\n", b"<2>b\r\n", b"<3>c\0"], ["<1>a", "<2>b", "<3>c"], 0),
+        ([b"<1>a\nb", b"\n"], ["<1>a\nb", ""], 0),
+        ([b"", b"<1>a\0", b""], ["", "<1>a", ""], 0),
+        (["ä".encode()[:1], "ä".encode()[1:]], ["\udcc3", "\udca4"], 0),
+        ([b"x" * 17, b"y" * 16, b"z" * 18], ["x" * 16, "y" * 16, "z" * 16], 2),
+    ],
+)
+def test_a_datagram_is_a_message(datagrams, expected, truncated):
+    assert messages(datagrams, LIMIT) == (expected, truncated)
+
+
+@given(st.lists(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\0", b"\xff", b"x" * 15])).map(b"".join), min_size=1))
+def test_datagrams_do_not_depend_on_their_company(datagrams):
+    alone = [messages([data], LIMIT) for data in datagrams]
+
+    assert messages(datagrams, LIMIT) == ([lines[0] for lines, _ in alone], sum(n for _, n in alone))

@@ -41,6 +41,11 @@ PLUGINS: dict[str, dict[str, str]] = {
         "csv": "edgebit.formats.csv:Csv",
         "json": "edgebit.formats.json:Json",
         "json_lines": "edgebit.formats.json:JsonLines",
+        "json_stream": "edgebit.formats.json:JsonStream",
+        "ltsv": "edgebit.formats.csv:Ltsv",
+        "out_file": "edgebit.formats.json:OutFile",
+        "plain": "edgebit.formats.json:Plain",
+        "template": "edgebit.formats.text:Template",
         "text": "edgebit.formats.text:Text",
     },
     "output": {

@@ -109,7 +109,7 @@ class Session:
         client._create_socket = lambda: pipe  # type: ignore[method-assign]  # the one private name, see above
         # The host and port are never used, but must be there.
         client.connect_async("pipe", 1, keepalive, clean_start=clean, properties=properties)
-        self._stream = Stream(ctx, sock, self._on_data, self._end)
+        self._stream = Stream(ctx, sock, self._on_data, self._lost)
         self._stream.on_sent = on_sent
         pipe.write = self._stream.write
         self._timer = ctx.call_later(timeout, lambda: self._end(
@@ -238,6 +238,11 @@ class Session:
             return
         self._timer = self._ctx.call_later(self._interval, self._tick)
         self._drive(self._client.loop_misc)
+
+    def _lost(self, why: str) -> None:
+        if not self.up and "(" not in why:  # brokers that don't like a client often just close
+            why += f' without an answer (check port, tls, and what the broker allows the client "{self._client_id}")'
+        self._end(why)
 
     def _end(self, why: str) -> None:
         if self.closed:

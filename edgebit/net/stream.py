@@ -141,7 +141,8 @@ class Stream:
         if self._read_needs_write:
             self._read_needs_write = False
             why = self._read()
-        self._after(before, why or self._flush())
+        why = why or self._flush()
+        self._after(before, self._last_words(why) if why else "")
 
     def _after(self, before: int, why: str) -> None:
         if why:
@@ -228,7 +229,12 @@ class Stream:
 
     def _fail_soon(self, why: str) -> None:
         # Out of `write` nobody expects to be called back; the next turn is early enough.
-        self._ctx.call_later(0, lambda: self._end(why))
+        self._ctx.call_later(0, lambda: self._end(self._last_words(why)))
+
+    def _last_words(self, why: str) -> str:
+        # Writing fails because the peer has closed, and it may have said why: a TLS alert, an HTTP 413, an MQTT
+        # DISCONNECT. That lies unread in the socket and tells more than "broken pipe".
+        return self._read() or why
 
     def _end(self, why: str) -> None:
         if not self.closed:

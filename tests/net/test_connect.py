@@ -291,9 +291,12 @@ def test_tls_to_a_peer_that_is_silent(ctx, peer, ca):
 
 @pytest.mark.parametrize(
     ("answer", "says"),
-    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS"), (b"", "closed by the peer during the TLS handshake"),
-     (b"\x15\x03\x01\0\x02\x02\x28", "TLS: ")],
-)  # fmt: skip
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS"),
+        (b"", "closed by the peer during the TLS handshake"),
+        (b"\x15\x03\x01\0\x02\x02\x28", "TLS: "),
+    ],
+)
 def test_tls_to_a_peer_that_says_something_else(ctx, peer, ca, answer, says):
     dial = Dial(ctx, port=peer.port, tls=client_context(ca))
     ctx.loop.run_until(lambda: dial.connector._tls and hasattr(dial.connector._sock, "do_handshake"))

@@ -229,6 +229,16 @@ def test_writing_to_a_peer_that_is_gone_tells_later_not_inside_write(wire):
     assert wire.closed[0] in ("connection reset by peer", "broken pipe", "closed by the peer")
 
 
+def test_the_last_words_of_a_peer_are_read_when_writing_fails(wire):
+    wire.stream.write(b"request")
+    wire.peer_sends(b"413 too large")
+    wire.peer.close()  # with the request unread: it resets
+    for _ in range(3):
+        wire.stream.write(b"x" * 1000)
+    wire.until(lambda: wire.closed)
+    assert wire.data == b"413 too large"
+
+
 def test_a_peer_that_does_not_read_costs_the_connection_not_the_memory(wire):
     for _ in range(400):
         wire.stream.write(b"x" * 65536)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 1.0  # seconds
 MAX_NAME = 1024  # bytes of a tag, an agent's or a stream's name
-MAX_BODY = 16 << 20  # bytes; a batch of the http output has a tenth of it
+MAX_BODY = 16 << 20  # bytes; a full batch of the http output has about 100 KiB, if its batch_size is not changed
 _RETRY_LATER = (("Retry-After", "5"),)
 
 

@@ -169,7 +169,9 @@ class Agent:
             return
         import traceback
 
-        self.log.error("internal error, please report it: " + "".join(traceback.format_exception(error)).rstrip())
+        self.log.error("internal error, please report it:")
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            self.log.error(line)
 
     def _check_ready(self) -> None:
         if not self.ready and all(host.state in ("open", "finished") for host in self.inputs):

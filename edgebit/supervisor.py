@@ -116,7 +116,8 @@ class Host:
             self._crashes.add(why)
             import traceback
 
-            self.log.error("".join(traceback.format_exception(error)).rstrip())
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                self.log.error(line)
         if self.state not in ("closed", "finished"):
             self._down(why)
 

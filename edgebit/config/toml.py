@@ -103,7 +103,9 @@ class _Reader:
         found: list[tuple[str, Any]] = []
         for key, value in table.items():
             if isinstance(value, dict) and key in _DOTTED:
-                # "tls = true" and "tls.verify = true" can't stand together in TOML; tls.verify implies tls = true
+                if key == "tls":
+                    # "tls = true" and "tls.verify = true" can't stand together in TOML: the second implies the first.
+                    found.append(("tls", True))
                 found += [(f"{key}.{sub}", v) for sub, v in self.flat(value)]
             else:
                 found.append((key, value))

@@ -63,6 +63,11 @@ def test_sections_settings_and_their_lines():
     assert (stdout.where, stdout.buffer) == ("f.toml:32", [])
 
 
+def test_an_option_of_tls_turns_tls_on():
+    mqtt = parse(GOOD, "f.toml", {}).sections["output"][0]
+    assert [(s.key, s.value) for s in mqtt.settings if "tls" in s.key] == [("tls", True), ("tls.verify", True)]
+
+
 def test_tables_as_values_stay_tables():
     (section,) = parse(GOOD, "f.toml", {}).sections["filter"]
     assert [(s.key, s.value) for s in section.settings if s.key == "record"] == [("record", {"site": "porto"})]

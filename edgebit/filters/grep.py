@@ -10,7 +10,7 @@ On purpose unlike Fluent Bit: there, without `logical_op`, the first `regex` rul
 looked at; numbers, booleans and null match nothing, here they match by their JSON text (``21.5``, ``true``, ``null``);
 and several blanks between KEY and PATTERN become part of the pattern, here they don't. Lists and maps match nothing.
 
-Worked out once for each shape; a rule costs 0.1 µs a record and the search.
+Worked out once for each shape; one rule costs some 0.2 µs a record, the search included.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ as nothing of it may get lost. Anything but an object, NaN and Infinity, a numbe
 deeper than 100 (outputs recurse, too) don't match either. Whole numbers keep all their digits. Of equal keys the last
 value counts, at the place of the first. An escaped half of a surrogate pair becomes U+FFFD: it is no text.
 
-The time is taken from a text only, by the time options. Cost: json's own and 0.4 µs a line.
+The time is taken from a text only, by the time options. Cost: json's own and 0.3 µs a line.
 """
 
 from __future__ import annotations

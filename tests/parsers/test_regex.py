@@ -76,7 +76,8 @@ def test_match_without_any_field_is_no_match():
 def test_time_of_3164_lines_without_year():
     p = parser(r"^<(?<prio>\d{1,3})>(?<stamp>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (?<node>\S+) (?<prog>[^\[:]+)"
                r"(?:\[(?<pid>\d+)\])?: ?(?<text>.*)$",
-               time_key="stamp", time_format="%b %d %H:%M:%S", types="prio:integer pid:integer", time_year="current")  # fmt: skip
+               time_key="stamp", time_format="%b %d %H:%M:%S", types="prio:integer pid:integer",
+               time_year="current")  # fmt: skip
 
     assert parsed(
         p, "<34>Oct 11 22:14:15 gw01 su: auth failed", "<13>Feb  5 17:32:18 10.0.0.9 cron[211]: job done"
@@ -100,7 +101,7 @@ def test_time_of_5424_lines_is_kept():
                 "sd": r'[meta seq="1"][x@1 a="b\]c"]',
                 "text": "done",
             },
-        )  # fmt: skip
+        )
     ]
 
 

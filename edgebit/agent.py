@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgebit.config import Config
+    from edgebit.config.model import Config
     from edgebit.log import Sink
     from edgebit.loop import Timer
     from edgebit.net.resolve import Resolver

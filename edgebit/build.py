@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from edgebit.config import Config, Section
+    from edgebit.config.model import Config, Section
 
 SERVICE_OPTIONS = (
     Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 
-from edgebit.config import KINDS, Config, Section
 from edgebit.config.env import Unset, expand
+from edgebit.config.model import KINDS, Config, Section
 from edgebit.errors import ConfigError, nearest
 from edgebit.options import Setting
 

@@ -77,6 +77,7 @@ def make(monkeypatch):
         monkeypatch.setitem(registry.PLUGINS[kind], name, f"{__name__}:{cls.__name__}")
         cls.made = []
     monkeypatch.setattr(registry, "find", find_here(registry.find))
+    monkeypatch.setattr("edgebit.agent._random", lambda: 0.0)  # the shortest back-off
     loops = []
 
     def build(text, env=None):

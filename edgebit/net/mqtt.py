@@ -89,7 +89,7 @@ class Session:
         self.max_qos, self.retain_available = 2, True
         self._interval = _tick_interval(keepalive)
         self._events: list[Callable[[], object]] = []
-        self._moved, self._unsent = 0.0, 0
+        self._moved, self._sent = 0.0, 0
         self._v5 = protocol == "5"
         self._client = client = Client(
             CallbackAPIVersion.VERSION2, client_id, None if self._v5 else clean,
@@ -229,9 +229,9 @@ class Session:
     def _tick(self) -> None:
         """Keepalive, and an eye on a broker that takes or acknowledges nothing."""
         now = self._ctx.clock.monotonic()
-        if self.pending < self._unsent or not (self.pending or self.flying):
+        if self._stream.sent != self._sent or not (self.pending or self.flying):
             self._moved = now
-        self._unsent = self.pending
+        self._sent = self._stream.sent
         if now - self._moved > STALLED:
             what = f"{len(self.flying)} messages not acknowledged, {self.pending} bytes not taken"
             self._end(f"the broker stalls: {what} for {STALLED:g} s")

@@ -54,6 +54,7 @@ class Stream:
         sock.setblocking(False)
         self._unsent: deque[memoryview] = deque()
         self.pending = 0  # bytes written here and not yet taken by the kernel
+        self.sent = 0  # bytes taken by the kernel so far
         self.closed = False
         self._paused = False
         self._read_needs_write = self._write_needs_read = False  # TLS only
@@ -207,6 +208,7 @@ class Stream:
                 return explain(error)
             budget -= sent
             self.pending -= sent
+            self.sent += sent
             if sent == len(piece):
                 self._unsent.popleft()
             else:

@@ -232,6 +232,22 @@ def test_a_broker_that_never_reads_again_is_left_after_two_minutes(world):
     assert "the broker stalls" in deliveries[0].why
 
 
+def test_a_broker_on_a_slow_line_is_not_left(world):
+    """No acknowledgement for many minutes, but bytes keep flowing."""
+    output = world.mqtt(max_packet="20MiB", in_flight=200, status_topic="")
+    world.until(lambda: world.broker.connects)
+    world.loop.run_for(1)
+    sock, watch = world.broker._peers[0]
+    watch.want()
+    deliveries = give(output, *numbered(6, 8_000_000))
+    for _ in range(6):
+        world.loop.run_for(90)
+        for _ in range(40):
+            sock.recv(65536)
+    assert output._session is not None
+    assert not any(delivery.answers for delivery in deliveries)
+
+
 def test_a_broker_that_never_acknowledges_is_left_after_two_minutes(world):
     world.broker.puback = None
     output = world.mqtt(status_topic="")
@@ -402,6 +418,16 @@ def test_a_peer_that_turns_to_nonsense_later(world):
     world.until(world.bodies)
     world.broker.send(b"\x40\0")  # a PUBACK of nothing
     world.until(answered(delivery))
+    assert "not MQTT 3.1.1" in delivery.why
+
+
+def test_a_packet_that_would_fill_the_memory_ends_the_connection(world):
+    world.broker.puback = None
+    output = world.mqtt()
+    (delivery,) = give(output, FakeDelivery(b"x"))
+    world.until(world.bodies)
+    world.broker.send(b"\x30\xff\xff\xff\x7f")  # the head of a message of 256 MiB
+    world.until(answered(delivery), 1)
     assert "not MQTT 3.1.1" in delivery.why
 
 

@@ -75,6 +75,7 @@ BUFFER_OPTIONS = (
            "encoded size", minimum=1024),
 )  # fmt: skip
 
+_REJECTED_IN_ROW = 10  # records refused one by one with no success in between; then it is the collector that is wrong
 _PER_TURN = 32  # batches handed out per turn of the loop, so that draining a backlog can't starve the inputs
 
 
@@ -157,6 +158,8 @@ class Sender:
         self._failure: tuple[str, float | None] | None = None
         self._tries: tuple[int, int] = (0, 0)  # sequence of the oldest chunk, how often it has failed
         self._again: Timer | None = None
+        self._rejected_in_row = 0
+        self._reasons: set[str] = set()  # of rejections that were logged
         self._pumping = False
         self._open = False
         self.draining = False
@@ -277,6 +280,7 @@ class Sender:
 
     def on_delivered(self, entry: _Entry, chunk: Chunk) -> None:
         entry.out = None
+        self._rejected_in_row = 0
         self._stats.add("records", chunk.count)
         self._stats.add("batches")
         self._backoff.worked()
@@ -297,6 +301,12 @@ class Sender:
         entry.out = None
         bad = sorted({i for i in which if 0 <= i < chunk.count}) if which is not None else []
         if chunk.count == 1:
+            if self._rejected_in_row >= _REJECTED_IN_ROW:
+                # Refusing everything is an outage, not bad data: a few records a pause are given up, not the backlog.
+                self._rejected_in_row = 0
+                self.on_retry(entry, chunk, f"every record is rejected: {why}", None)
+                return
+            self._rejected_in_row += 1
             self._give_up(chunk, why)
         elif bad:
             start = 0
@@ -313,8 +323,10 @@ class Sender:
         self._after_answer()
 
     def _give_up(self, chunk: Chunk, why: str) -> None:
-        self._log.warn(f"the collector rejects a record of {chunk.tag} (sequence {chunk.seq}): {why}; "
-                       "it goes to the dead letters")  # fmt: skip
+        if why not in self._reasons and len(self._reasons) < 20:
+            self._reasons.add(why)
+            self._log.warn(f"a record of {chunk.tag} (sequence {chunk.seq}) is rejected: {why}; such records go to the "
+                           "dead letters and are counted")  # fmt: skip
         self._parking.park(chunk, why)
         self._lost("rejected by the collector", chunk.count, chunk.seq)
 

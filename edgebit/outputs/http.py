@@ -24,13 +24,14 @@ MAX_RETRY_AFTER = 3600.0  # seconds; a server, or a wrong clock here or there, m
 _SHOWN = 200  # characters of an error response's body that go into the reason
 
 # Statuses that say: these bytes, never. The sender then bisects and parks the bad record.
-_REJECT = {400: "bad request", 413: "too large", 415: "format not accepted", 422: "not accepted"}
+_REJECT = {400: "bad request", 413: "too large", 422: "not accepted"}
 # Statuses that a person has to do something about; until then the records wait.
 _ADVICE = {
     401: "not authorised; check http_user and http_passwd, or the authorization header",
     403: "forbidden; the server knows the user but does not allow this: check its permissions, http_user and uri",
     404: "not found; check uri",
     405: "method not allowed; check http_method and uri",
+    415: "the server does not take this kind of body; check format and compress",
     407: "a proxy in between wants authentication; check host and port",
 }
 _PLACEHOLDERS = ("tag", "host", "agent")

@@ -85,7 +85,9 @@ def make(monkeypatch):
         loop = fake_loop()
         loops.append(loop)
         config = parse(text, "f.toml", env or {})
-        agent = Agent(config, env or {"STATE_DIRECTORY": "/nowhere"}, Sink(INFO, lines.append, loop.clock.wall_ns), loop)
+        agent = Agent(
+            config, env or {"STATE_DIRECTORY": "/nowhere"}, Sink(INFO, lines.append, loop.clock.wall_ns), loop
+        )
         agent.lines, agent.fake = lines, loop
         return agent
 
@@ -141,7 +143,9 @@ def test_stop_waits_no_longer_than_grace_and_accounts_for_the_rest(make):
     drain(agent)
     assert 2.5 < agent.fake.clock.now - began < 4
     agent.close()
-    assert any("lost by sink.0: 2 records, not delivered before the stop (sequence 1 to 2)" in line for line in agent.lines)
+    assert any(
+        "lost by sink.0: 2 records, not delivered before the stop (sequence 1 to 2)" in line for line in agent.lines
+    )
 
 
 def test_records_that_their_input_reads_again_are_not_called_lost(make):

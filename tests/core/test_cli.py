@@ -95,7 +95,9 @@ def test_reader_that_goes_away_is_no_error():
     """edgebit plugins | head"""
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-m", "edgebit", "plugins"], stdout=write, stderr=subprocess.PIPE, timeout=20)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgebit", "plugins"], stdout=write, stderr=subprocess.PIPE, timeout=20
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -56,7 +56,11 @@ def test_sections_settings_and_their_lines():
     assert where(config.service, "flush") == "f.toml:3"
     first, second = config.sections["input"]
     assert (first.where, where(first.settings, "tag")) == ("f.toml:5", "f.toml:7")
-    assert (second.where, where(second.settings, "path"), where(second.settings, "tag")) == ("f.toml:9", "f.toml:11", "f.toml:19")
+    assert (second.where, where(second.settings, "path"), where(second.settings, "tag")) == (
+        "f.toml:9",
+        "f.toml:11",
+        "f.toml:19",
+    )
     mqtt, stdout = config.sections["output"]
     assert where(mqtt.settings, "tls.verify") == "f.toml:28"
     assert [(s.key, s.value, s.where) for s in mqtt.buffer] == [("memory", "4MiB", "f.toml:30")]

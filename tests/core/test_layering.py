@@ -10,7 +10,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = sorted((ROOT / "edgebit").rglob("*.py"))
 
 # What each room may import of edgebit. "edgebit.x" means the module or room; a room may always use itself where said.
-CONTRACTS = {"edgebit.plugin", "edgebit.record", "edgebit.options", "edgebit.errors", "edgebit.log", "edgebit.stats", "edgebit.loop"}
+CONTRACTS = {
+    "edgebit.plugin",
+    "edgebit.record",
+    "edgebit.options",
+    "edgebit.errors",
+    "edgebit.log",
+    "edgebit.stats",
+    "edgebit.loop",
+}
 PURE = {"edgebit.plugin", "edgebit.record", "edgebit.options", "edgebit.errors", "edgebit.record_accessor"}
 MAY = {
     "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs"},
@@ -34,7 +42,19 @@ MAY = {
     "sender": CONTRACTS | {"edgebit.backoff", "edgebit.buffer"},
     "pipeline": CONTRACTS | {"edgebit.sender", "edgebit.buffer"},
 }
-IMPURE = {"socket", "os", "time", "logging", "select", "selectors", "subprocess", "threading", "pathlib", "io", "tempfile"}
+IMPURE = {
+    "socket",
+    "os",
+    "time",
+    "logging",
+    "select",
+    "selectors",
+    "subprocess",
+    "threading",
+    "pathlib",
+    "io",
+    "tempfile",
+}
 PURE_ROOMS = {"parsers", "filters", "formats", "wire"}
 
 

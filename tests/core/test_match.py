@@ -33,7 +33,8 @@ def test_many_wildcards_on_a_hostile_tag_take_no_time():
 
 
 @pytest.mark.parametrize(
-    ("pattern", "tag", "expected"), [("a", "a.b.c", True), ("b", "a.b", False), ("x*", "a", False), ("^a\\.", "a.b", True)]
+    ("pattern", "tag", "expected"),
+    [("a", "a.b.c", True), ("b", "a.b", False), ("x*", "a", False), ("^a\\.", "a.b", True)],
 )
 def test_match_regex_starts_at_the_tags_start(pattern, tag, expected):
     assert regex(pattern)(tag) is expected

@@ -98,7 +98,9 @@ def test_missing_required_key():
 
 
 def test_wrong_choice_names_the_nearest():
-    with pytest.raises(ConfigError, match=r'f.toml:2: mode: must be one of tcp, udp \(did you mean "tcp"\?\), not \'tpc\''):
+    with pytest.raises(
+        ConfigError, match=r'f.toml:2: mode: must be one of tcp, udp \(did you mean "tcp"\?\), not \'tpc\''
+    ):
         read(TABLE, settings(path="/x", mode="tpc"), "input x")
 
 

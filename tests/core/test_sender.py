@@ -18,7 +18,9 @@ LOG = Shape.of(("log",))
 class Bench:
     """A sender with its buffer and a fake output; verbs for the tests."""
 
-    def __init__(self, window=1, auto="", limit=None, memory=256 * 1024, chunk_size=4096, format=None, overflow="block"):
+    def __init__(
+        self, window=1, auto="", limit=None, memory=256 * 1024, chunk_size=4096, format=None, overflow="block"
+    ):
         self.loop = fake_loop()
         self.lines, self.losses, self.parked, self.crashes = [], [], [], []
         self.output = FakeOutput(window, auto)
@@ -221,6 +223,27 @@ def test_output_that_knows_the_bad_records_saves_the_search(bench):
     b.loop.run_for(1)
     assert b.output.got[1:] == [("t", 1, 1), ("t", 3, 2), ("t", 6, 1)]
     assert [seq for seq, _, _ in b.parked] == [2, 5]
+
+
+def test_collector_that_rejects_everything_gets_a_few_records_a_pause_not_the_backlog(bench):
+    b = bench()
+    b.append(200)
+    for _ in range(2000):
+        if b.loop.clock.now > 1000 + 120:
+            break
+        if b.output.pending:
+            b.output.answer("reject", "400 wrong path")
+        b.loop.turn(120)
+    assert 10 <= len(b.parked) <= 120
+    assert len(b.lines) <= 3
+    b.output.auto = "delivered"
+    for delivery in list(b.output.pending):
+        b.output.pending.remove(delivery)
+        delivery.delivered()
+    b.loop.run_for(200)
+    assert b.sender.empty
+    gone = {seq for seq, _, _ in b.parked}
+    assert {*b.output.sequences()} >= set(range(1, 201)) - gone
 
 
 def test_retry_in_the_middle_of_splitting_goes_on_where_it_was(bench):

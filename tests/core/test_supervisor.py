@@ -66,7 +66,10 @@ def test_missing_device_is_tried_until_it_is_there_with_one_line_each_way(bench)
     bench.loop.run_for(11)
     assert bench.host.state == "open"
     assert len(bench.lines) == 2
-    assert "[ warn] [input:serial:serial.0] cannot open /dev/ttyUSB0: No such file or directory; trying again" in bench.lines[0]
+    assert (
+        "[ warn] [input:serial:serial.0] cannot open /dev/ttyUSB0: No such file or directory; trying again"
+        in bench.lines[0]
+    )
     assert "[ info] [input:serial:serial.0] open again after 36" in bench.lines[1]
 
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebit.errors import ConfigError
@@ -202,6 +202,7 @@ def test_bad_options() -> None:
         make_format("json", json_date_format="iso")
 
 
+@settings(max_examples=60)
 @given(st.lists(st.dictionaries(text, values, max_size=5), max_size=4), st.booleans())
 def test_any_record_is_read_back_by_json_loads(records: list[dict[str, Any]], escape: bool) -> None:
     body = make_format("json", json_date_key=False, json__escape_unicode=escape).encode(chunk_of(*records))

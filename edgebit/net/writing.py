@@ -1,0 +1,116 @@
+"""Writing to descriptors, for the outputs file and stdout: all of it or an error, and never waiting for a reader.
+
+`append` is for regular files. They can't be polled and a write to them may take as long as the disk does; that is the
+one place where an output blocks. `SlowWriter` is for everything that has somebody at the other end: pipes, terminals,
+devices.
+"""
+
+from __future__ import annotations
+
+import os
+from select import PIPE_BUF
+
+from edgebit.errors import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgebit.loop import Watch
+    from edgebit.plugin import Context
+
+_PIECES = 16  # writes of up to PIPE_BUF bytes (4 KiB) in one turn of the loop: 64 KiB, what a pipe holds
+
+
+def append(fd: int, data: bytes, sync: bool = False) -> None:
+    """Write at the end of a regular file, or leave the file as it was and raise OSError.
+
+    Usually one write, whole. A full disk may take a part of it; that part is cut off again, so that no torn line stays,
+    unless somebody else has written behind it.
+    """
+    size = os.fstat(fd).st_size
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(fd, data[written:] if written else data)
+        if sync:
+            os.fsync(fd)
+    except OSError:
+        if written and os.fstat(fd).st_size == size + written:
+            os.ftruncate(fd, size)
+            os.lseek(fd, size, os.SEEK_SET)  # for a descriptor that is not in append mode
+        raise
+
+
+class SlowWriter:
+    """Writes one piece of data after the other to a descriptor that may not be ready to take it.
+
+    If the descriptor is non-blocking, that's all there is to it. If it isn't, because it is shared with others whom that
+    would disturb, then at most PIPE_BUF bytes are written, and only when it is ready: a pipe that is ready has room for
+    so many. Pieces end at line ends where they can. Up to PIPE_BUF bytes are atomic on a pipe (pipe(7)), so shorter lines
+    stay whole even when several processes or outputs write to the same one.
+
+    The descriptor belongs to the writer, which closes it.
+    """
+
+    def __init__(self, ctx: Context, fd: int) -> None:
+        self._fd = fd
+        self._blocking = os.get_blocking(fd)
+        self._watch: Watch = ctx.watch(fd, on_write=self._on_write)
+        self._data, self._at = b"", 0
+        self._done: Callable[[str], object] | None = None
+
+    def write(self, data: bytes, done: Callable[[str], object]) -> None:
+        """Write all of `data`, then call ``done("")``, or ``done(why)`` if that fails. One at a time."""
+        assert self._done is None, "the last write has not ended"
+        self._data, self._at, self._done = data, 0, done
+        try:
+            self._watch.want(write=True)
+        except PermissionError:  # epoll takes nothing that is always ready, as /dev/null is
+            self._write(pieces=len(data))
+
+    def close(self) -> None:
+        """Forget what is not written yet and close the descriptor; `done` isn't called any more."""
+        if self._fd >= 0:
+            self._watch.close()
+            os.close(self._fd)
+            self._fd, self._done, self._data = -1, None, b""
+
+    def _on_write(self) -> None:
+        self._write(1 if self._blocking else _PIECES)
+
+    def _write(self, pieces: int) -> None:
+        data = self._data
+        try:
+            for _ in range(pieces):
+                if self._at >= len(data):
+                    break
+                end = self._at + PIPE_BUF
+                if end < len(data):
+                    end = data.rfind(b"\n", self._at, end) + 1 or end
+                self._at += os.write(self._fd, data[self._at : end])
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(reason(error))
+            return
+        if self._at >= len(data):
+            self._end("")
+
+    def _end(self, why: str) -> None:
+        self._watch.want()
+        done, self._done, self._data = self._done, None, b""
+        assert done is not None
+        done(why)
+
+
+def own_description(fd: int) -> int:
+    """A descriptor for the same pipe, terminal or device as `fd`, non-blocking without `fd` becoming so.
+
+    O_NONBLOCK belongs to the open file description, which a shell and other programs share with us; opening it anew gives
+    one of our own. Where that is refused (a socket, another user's terminal, no /proc), a blocking duplicate.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return os.dup(fd)

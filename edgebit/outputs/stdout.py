@@ -1,0 +1,59 @@
+"""Output stdout: records to standard output.
+
+A reader that is slow or has stopped (a full pipe, a terminal after Ctrl-S) makes records wait in the buffer; it never
+stops the agent. A batch counts as delivered when all of it is written. When standard output is a file, writing blocks
+for as long as the disk takes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from edgebit.errors import reason
+from edgebit.net.writing import SlowWriter, append, own_description
+from edgebit.plugin import Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from edgebit.plugin import Delivery
+
+
+class Stdout(Output):
+    """Writes records to standard output."""
+
+    NAME = "stdout"
+    FORMATS = ("text", "json_lines", "json", "json_stream", "csv", "ltsv", "plain", "out_file", "template")
+    fd = 1
+
+    _writer: SlowWriter | None = None
+
+    def open(self) -> None:
+        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+            self._writer = SlowWriter(self.ctx, own_description(self.fd))
+
+    def deliver(self, delivery: Delivery) -> None:
+        body = delivery.body
+        if body and not body.endswith(b"\n"):
+            body += b"\n"  # of json and json_stream, which have no line ends of their own
+
+        def done(why: str) -> None:
+            if why:
+                delivery.retry(f"cannot write to standard output: {why}")
+            else:
+                delivery.delivered()
+
+        if self._writer is not None:
+            self._writer.write(body, done)
+            return
+        try:
+            append(self.fd, body)
+        except OSError as error:
+            done(reason(error))
+        else:
+            done("")
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     class Splitter(Protocol):
         """What the splitters have in common."""
 
-        truncated: int  # frames cut at the limit so far
+        @property
+        def truncated(self) -> int:
+            """Frames cut at the limit so far."""
+            ...
 
         @property
         def pending(self) -> int:

@@ -16,8 +16,8 @@ Worked out once for each shape; one rule costs some 0.2 µs a record, the search
 from __future__ import annotations
 
 from edgebit.errors import ConfigError
+from edgebit.onigmo import Pattern, compile_regex
 from edgebit.options import BadValue, Option
-from edgebit.parsers.onigmo import Pattern, compile_regex
 from edgebit.plugin import Filter
 from edgebit.record_accessor import MISSING, Accessor, descend, parse, split
 

@@ -7,9 +7,9 @@ without any field is no match. Cost: the match and 0.2 µs a line, 0.8 more with
 
 from __future__ import annotations
 
+from edgebit.onigmo import Pattern, compile_regex
 from edgebit.options import REQUIRED, BadValue, Option, boolean
 from edgebit.parsers.fields import TIME_OPTIONS, TYPES_OPTION, FieldParser
-from edgebit.parsers.onigmo import Pattern, compile_regex
 from edgebit.plugin import LOG
 from edgebit.record import Shape
 

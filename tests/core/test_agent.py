@@ -5,7 +5,6 @@ import signal
 import socket
 
 import pytest
-from fakes import fake_loop
 
 from edgebit import registry
 from edgebit.agent import Agent
@@ -15,6 +14,7 @@ from edgebit.log import INFO, Sink
 from edgebit.options import Option, string
 from edgebit.plugin import Input, Output, Receipt
 from edgebit.record import Shape
+from fakes import fake_loop
 
 LOG = Shape.of(("log",))
 

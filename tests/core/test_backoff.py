@@ -1,8 +1,7 @@
 """Back-off: grows to the cap, spreads over the whole range, forgets only after a stable period."""
 
-from fakes import FakeClock
-
 from edgebit.backoff import Backoff
+from fakes import FakeClock
 
 
 def delays(random, count, clock=None):

@@ -19,7 +19,15 @@ CONTRACTS = {
     "edgebit.stats",
     "edgebit.loop",
 }
-PURE = {"edgebit.plugin", "edgebit.record", "edgebit.options", "edgebit.errors", "edgebit.record_accessor"}
+PURE = {
+    "edgebit.plugin",
+    "edgebit.record",
+    "edgebit.options",
+    "edgebit.errors",
+    "edgebit.record_accessor",
+    "edgebit.onigmo",
+    "edgebit.charsets",
+}
 MAY = {
     "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs"},
     "outputs": CONTRACTS | {"edgebit.wire", "edgebit.net"},
@@ -38,6 +46,9 @@ MAY = {
     "log": set(),
     "stats": set(),
     "match": set(),
+    "charsets": set(),
+    "onigmo": {"edgebit.charsets", "edgebit.errors", "edgebit.options"},
+    "record_accessor": {"edgebit.record", "edgebit.errors", "edgebit.options"},
     "backoff": set(),
     "sender": CONTRACTS | {"edgebit.backoff", "edgebit.buffer"},
     "pipeline": CONTRACTS | {"edgebit.sender", "edgebit.buffer"},

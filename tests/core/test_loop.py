@@ -5,9 +5,9 @@ import signal
 import threading
 
 import pytest
-from fakes import fake_loop
 
 from edgebit.loop import Loop
+from fakes import fake_loop
 
 
 @pytest.fixture

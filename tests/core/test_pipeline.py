@@ -1,8 +1,6 @@
 """The pipeline: filters, routes, backpressure, receipts."""
 
 import pytest
-from fakes import fake_loop
-from fakes.output import FakeOutput
 
 from edgebit.backoff import Backoff
 from edgebit.buffer.memory import MemoryBuffer
@@ -13,6 +11,8 @@ from edgebit.plugin import Filter, Receipt
 from edgebit.record import Shape
 from edgebit.sender import Sender
 from edgebit.stats import Counters, Stats
+from fakes import fake_loop
+from fakes.output import FakeOutput
 
 LOG = Shape.of(("log",))
 

@@ -1,8 +1,6 @@
 """The sender: batching, window, order, retries, splitting, draining."""
 
 import pytest
-from fakes import fake_loop
-from fakes.output import FakeOutput
 
 from edgebit.backoff import Backoff
 from edgebit.buffer.memory import MemoryBuffer
@@ -11,6 +9,8 @@ from edgebit.options import BadValue
 from edgebit.record import Shape, records_size
 from edgebit.sender import Sender, retry_limit
 from edgebit.stats import Counters
+from fakes import fake_loop
+from fakes.output import FakeOutput
 
 LOG = Shape.of(("log",))
 

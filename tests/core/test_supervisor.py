@@ -1,12 +1,12 @@
 """Hosts: reopening with back-off, two log lines, restarts after errors, pause and resume."""
 
 import pytest
-from fakes import fake_loop
 
 from edgebit.log import INFO, Sink
 from edgebit.plugin import Input, SourceError
 from edgebit.stats import Stats
 from edgebit.supervisor import InputHost, Shared
+from fakes import fake_loop
 
 
 class Flaky(Input):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebit.options import BadValue
-from edgebit.parsers.charsets import complement, intersection, named, union
-from edgebit.parsers.onigmo import compile_regex
+from edgebit.charsets import complement, intersection, named, union
+from edgebit.onigmo import compile_regex
 
 
 def found(pattern, text):

@@ -26,15 +26,15 @@ from __future__ import annotations
 
 import re
 
+from edgebit import charsets
+from edgebit.charsets import literal, rendered
 from edgebit.options import BadValue
-from edgebit.parsers import charsets
-from edgebit.parsers.charsets import literal, rendered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgebit.parsers.charsets import Ranges
+    from edgebit.charsets import Ranges
 
 _DELIMITED = re.compile(r"/(.*)/([imx]*)", re.DOTALL)
 

@@ -160,6 +160,8 @@ class Syslog(Input):
         for _ in range(_LAST_READS):
             if self._datagrams is None or self.paused or not self._datagrams.read():
                 break
+        if self._listener is not None:
+            self._listener.accept()
         for connection in list(self._connections):
             connection.drain()
 

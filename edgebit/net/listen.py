@@ -121,7 +121,7 @@ class Listener:
         self._paused = self._waiting = False
         self._trouble = Trouble(ctx.log, ctx.clock.monotonic)
         self._trouble_at = 0.0
-        self._watch = ctx.watch(bound.sock.fileno(), self._readable)
+        self._watch = ctx.watch(bound.sock.fileno(), self.accept)
         self._update()
 
     def pause(self) -> None:
@@ -138,10 +138,8 @@ class Listener:
         self._watch.close()
         self._bound.close()
 
-    def _update(self) -> None:
-        self._watch.want(read=not (self._paused or self._waiting))
-
-    def _readable(self) -> None:
+    def accept(self) -> None:
+        """Take the connections that are waiting, a bounded number; the loop calls it, and who is about to close may."""
         for _ in range(_ACCEPTS):
             if self._watch.fd < 0 or self._paused:  # by what was accepted just now
                 return
@@ -163,6 +161,9 @@ class Listener:
                 self._trouble.end(f"accepting all connections on {self._bound.label} again")
             tune(sock)
             self._on_accept(sock, peer_name(peer))
+
+    def _update(self) -> None:
+        self._watch.want(read=not (self._paused or self._waiting))
 
     def _wait(self, error: OSError) -> None:
         self._begin(f"cannot accept on {self._bound.label}: {reason(error)}", "trying again every second")

@@ -12,7 +12,7 @@ import os
 import signal
 
 from edgebit import __version__, build
-from edgebit.errors import ConfigError
+from edgebit.errors import ConfigError, reason
 from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
 from edgebit.notify import Notifier
@@ -85,12 +85,23 @@ class Agent:
 
     def start(self) -> None:
         """Open everything. What can't be opened is tried again by its host."""
-        self.log.info(f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}")
+        self.log.info(
+            f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}"
+        )
+        self._make_state_dir()
         for host in [*self.outputs, *self.inputs]:  # outputs first: nothing is taken that has nowhere to go
             host.start()
         self.loop.call_later(self._svc.ready_timeout, self._ready_anyhow)
         if self._notifier.watchdog:
             self._watchdog()
+
+    def _make_state_dir(self) -> None:
+        path = self.shared.state_dir
+        try:
+            os.makedirs(path, mode=0o750, exist_ok=True)
+        except OSError as error:
+            self.log.warn(f"cannot make the state directory: {reason(error)}; positions and dead letters can't be kept. "
+                          "Make it, or name another one in service.state_dir")  # fmt: skip
 
     def stop(self, why: str) -> None:
         """Stop reading and drain; the loop ends when the buffers are empty or `grace` is over."""

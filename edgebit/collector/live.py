@@ -22,6 +22,23 @@ LINES = 20  # lines shown in a second; what comes beyond is counted and said in 
 _DIM, _BOLD, _YELLOW, _OFF = "\033[2m", "\033[1m", "\033[33m", "\033[0m"
 
 
+_TEXT = ("message", "log", "msg")  # what a person looks for first in a record
+
+
+def brief(line: str) -> str:
+    """The first record of a batch in one line for a person: its text first, then the other fields."""
+    import json
+
+    try:
+        record = json.loads(line[:4096])
+    except ValueError:
+        return printable(line[:1000])
+    record.pop("date", None)
+    found = [str(record.pop(key)) for key in _TEXT if key in record]
+    found += [f"{key}={value}" for key, value in record.items() if value not in ("-", "")]
+    return printable("  ".join(found)[:1000])
+
+
 class Live:
     """Lines for `write`, each with its line end.
 
@@ -62,7 +79,7 @@ class Live:
                 self._line(clock, tag, printable(line))
             self._held_records += max(0, len(outcome.new) - room)
         elif outcome.new:
-            self._line(clock, tag, f"{len(outcome.new):>6}  {printable(outcome.new[0][:1000])}")
+            self._line(clock, tag, f"{len(outcome.new):>6}  {brief(outcome.new[0])}")
 
     def _line(self, clock: str, tag: str, text: str, style: str = "") -> None:
         self._shown += 1

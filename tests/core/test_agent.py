@@ -72,7 +72,7 @@ class Sink2(Output):
 
 
 @pytest.fixture
-def make(monkeypatch):
+def make(monkeypatch, tmp_path):
     for kind, name, cls in (("input", "script", Script), ("output", "sink", Sink2)):
         monkeypatch.setitem(registry.PLUGINS[kind], name, f"{__name__}:{cls.__name__}")
         cls.made = []
@@ -86,7 +86,7 @@ def make(monkeypatch):
         loops.append(loop)
         config = parse(text, "f.toml", env or {})
         agent = Agent(
-            config, env or {"STATE_DIRECTORY": "/nowhere"}, Sink(INFO, lines.append, loop.clock.wall_ns), loop
+            config, {"STATE_DIRECTORY": str(tmp_path / "state"), **(env or {})}, Sink(INFO, lines.append, loop.clock.wall_ns), loop
         )
         agent.lines, agent.fake = lines, loop
         return agent
@@ -224,6 +224,19 @@ def notify(tmp_path):
                     return found
 
         yield path, read
+
+
+def test_state_directory_is_made_at_the_start_and_not_before(make, tmp_path):
+    agent = make(BASIC)
+    assert not (tmp_path / "state").exists()
+    agent.start()
+    assert (tmp_path / "state").is_dir()
+
+
+def test_state_directory_that_cannot_be_made_is_said_with_advice(make):
+    agent = make("[service]\nstate_dir='/proc/nope'\n" + BASIC)
+    agent.start()
+    assert any("cannot make the state directory" in line and "service.state_dir" in line for line in agent.lines)
 
 
 def test_ready_is_sent_when_the_inputs_are_open(make, notify):

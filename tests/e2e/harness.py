@@ -1,0 +1,106 @@
+"""Real processes for the end-to-end tests: start an agent as a user would, look at it from outside, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow  # it waits for real processes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20, what: str = "") -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """`edgebit ARGS` with its log in a file."""
+
+    def __init__(self, directory: Path, *args: str, env: dict[str, str] | None = None, name: str = "agent",
+                 command: list[str] | None = None) -> None:  # fmt: skip
+        self.log_path = directory / f"{name}.log"
+        self.out_path = directory / f"{name}.out"
+        with open(self.log_path, "ab") as log, open(self.out_path, "ab") as out:
+            self.process = subprocess.Popen(
+                command or [sys.executable, "-m", "edgebit", *args], cwd=directory, stderr=log, stdout=out,
+                stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            )  # fmt: skip
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def out(self) -> str:
+        return self.out_path.read_text(errors="replace")
+
+    def wait_log(self, text: str, seconds: float = 20) -> None:
+        try:
+            wait_until(lambda: text in self.log, seconds)
+        except AssertionError:
+            raise AssertionError(f"{text!r} is not in the log within {seconds} s:\n{self.log}") from None
+
+    def peak_rss(self) -> int:
+        """Bytes, VmHWM of /proc/PID/status."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def running(directory: Path, *args: str, **options: object) -> Iterator[Process]:
+    process = Process(directory, *args, **options)  # type: ignore[arg-type]  # handed through
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def agent(directory: Path, config: str, **options: object) -> contextlib.AbstractContextManager[Process]:
+    """An agent with this TOML text as its config, its state in `directory`."""
+    path = directory / "edgebit.toml"
+    if "[service]" not in config:
+        config = '[service]\nflush = "100ms"\n' + config
+    path.write_text(config.replace("[service]", f'[service]\nstate_dir = "{directory}/state"', 1))
+    return running(directory, "run", "-c", str(path), **options)
+
+
+def json_lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

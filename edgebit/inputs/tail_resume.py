@@ -61,18 +61,16 @@ def _find_one(position: Position, names: list[str], found: Found) -> None:
     names = [name for name in names if name != path]
     telling = position.tail[0] >= _TELLING
     stem = os.path.basename(path).partition(".")[0]
-    same_inode = False
     # The old name is tried for itself: it may be a link to a file in another directory.
     for name in [path, *names]:
         identity, fits = _look(name, position)
         if identity is None or identity[1] != position.ino:
             continue
-        same_inode = True
         if fits and (name == path or telling or os.path.basename(name).startswith(stem)):
             found.files[identity] = (position, name)
             return
     identity, fits = _look(path, position)
-    if identity is not None and fits and position.offset and not same_inode:
+    if identity is not None and fits and position.offset:
         found.files.setdefault(identity, (position, path))
     elif identity is not None and identity[1] == position.ino:
         found.rewritten.append(path)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tail_rig import Rig
+
 from edgebit.errors import ConfigError
 from edgebit.inputs import tail as tail_module
 from edgebit.inputs import tail_reader
 from edgebit.options import Options
 from edgebit.plugin import Parser
 from edgebit.record import Record, Shape
-from tail_rig import Rig
 
 Start = Callable[..., Rig]
 

@@ -157,13 +157,12 @@ class Tail(Input):
 
     def _settle(self) -> None:
         """Find the files of the checkpoint."""
-        found = find(self._positions)
+        found = find(position for position in self._positions if self._paths.covers(position.path))
         self._positions = found.unknown
         for identity, (position, name) in found.files.items():
-            if self._paths.covers(position.path):  # or it isn't in `path` any more
-                self._resume[identity] = (position, name)
-                if name != position.path:
-                    self._replaced[position.path] = None
+            self._resume[identity] = (position, name)
+            if name != position.path:
+                self._replaced[position.path] = None
         for path in found.rewritten:
             self._replaced[path] = None
             self.ctx.log.info(f"{path} was truncated or rewritten while edgebit was stopped; reading it from its start")

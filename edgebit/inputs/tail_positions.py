@@ -29,7 +29,8 @@ class Keeper:
                  collect: Callable[[], list[Position]]) -> None:  # fmt: skip
         self._ctx, self._said, self._timers, self._collect = ctx, said, timers, collect
         self._interval, self._sync = opt.db_interval, opt.db_sync
-        self._patterns = [*opt.path, "", *opt.exclude_path]
+        here = "" if all(map(os.path.isabs, opt.path)) else os.getcwd()  # what relative names are relative to
+        self._patterns = [here, *opt.path, "", *opt.exclude_path]
         self._path = _path(opt.db, ctx)
         self._saved_at = ctx.clock.monotonic()
         self._dirty = True
@@ -55,6 +56,8 @@ class Keeper:
         if loaded is None:
             return [], False
         positions, patterns = loaded
+        if patterns[:1] != self._patterns[:1]:  # started somewhere else: the same names are other files
+            positions = [position for position in positions if os.path.isabs(position.path)]
         return positions, patterns == self._patterns
 
     def moved(self) -> None:

@@ -222,6 +222,20 @@ def test_other_paths_in_the_config_are_not_new_files(start: Start) -> None:
     assert rig.run() == ["2"]
 
 
+def test_relative_names_are_other_files_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name / "state").mkdir(parents=True)
+        (tmp_path / name / "a.log").write_text("1\n")
+        monkeypatch.chdir(tmp_path / name)
+        rig = Rig(Path(), "a.log", read_from_head=True, db=str(tmp_path / "db"))
+        assert rig.run() == ["1"]
+        rig.release()
+        rig.restart()
+        assert rig.run() == []
+        assert "lost" not in rig.log
+        rig.close()
+
+
 @pytest.mark.parametrize("rotated", [False, True])
 def test_path_taken_out_of_the_config(start: Start, tmp_path: Path, rotated: bool) -> None:
     rig = start("a.log,b.log")
@@ -234,6 +248,7 @@ def test_path_taken_out_of_the_config(start: Start, tmp_path: Path, rotated: boo
     rig.start()
     assert rig.run() == []
     assert rig.tail._all_positions() == []
+    assert "lost" not in rig.log
 
 
 def test_other_inode_numbers_after_a_mount(start: Start, tmp_path: Path) -> None:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from edgebit.options import Options
     from edgebit.plugin import InputContext
     from edgebit.record import Record
-    from edgebit.wire.framing import Splitter
 
 _ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
@@ -108,7 +107,7 @@ class Serial(Input):
             raise ConfigError("must not be more than buffer_max_size", key="min_bytes")
         self.path: str = opt.file or opt.port
         self._shape = Shape.of((opt.key,))
-        self._splitter: Splitter = (
+        self._splitter: LineSplitter | SeparatorSplitter = (
             LineSplitter(opt.buffer_max_size)
             if opt.separator in (None, b"\n", b"\r\n")
             else SeparatorSplitter(opt.separator, opt.buffer_max_size)

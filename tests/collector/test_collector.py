@@ -320,7 +320,7 @@ def screen():
 
 def test_live_line_has_time_tag_count_and_first_record(screen):
     text = screen().show('{"a":1}', '{"a":2}', tag="cpu")
-    assert re.fullmatch(r'\d\d:\d\d:\d\d  cpu + 2  a=1\n', text)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  cpu + 2  a=1\n", text)
 
 
 def test_live_line_fits_the_terminal(screen):
@@ -335,7 +335,7 @@ def test_live_tells_of_duplicates_and_gaps(screen):
     assert "missing so far: 3 records, sequence 5 to 7" in text
 
 
-def test_live_line_starts_with_the_text_of_a_record():
+def test_live_line_starts_with_the_text_of_a_record(screen):
     text = screen().show('{"date":1.5,"pri":"13","procid":"-","message":"hello"}', tag="syslog")
     assert text.endswith("1  hello  pri=13\n")
 

@@ -85,9 +85,8 @@ def make(monkeypatch, tmp_path):
         loop = fake_loop()
         loops.append(loop)
         config = parse(text, "f.toml", env or {})
-        agent = Agent(
-            config, {"STATE_DIRECTORY": str(tmp_path / "state"), **(env or {})}, Sink(INFO, lines.append, loop.clock.wall_ns), loop
-        )
+        sink = Sink(INFO, lines.append, loop.clock.wall_ns)
+        agent = Agent(config, {"STATE_DIRECTORY": str(tmp_path / "state"), **(env or {})}, sink, loop)
         agent.lines, agent.fake = lines, loop
         return agent
 
@@ -287,7 +286,8 @@ def test_without_systemd_nothing_is_sent(make):
 
 
 BROKEN = [
-    ("[[input]]\nplugin='tial'\n[[output]]\nplugin='sink'", 'f.toml:2: plugin: no input is called "tial"; did you mean "tail"?'),
+    ("[[input]]\nplugin='tial'\n[[output]]\nplugin='sink'",
+     'f.toml:2: plugin: no input is called "tial"; did you mean "tail"?'),
     (BASIC + "[[filter]]\nplugin='grepp'\n", 'no filter is called "grepp"; did you mean "grep"?'),
     (BASIC + "[[parser]]\nname='p'\nformat='regx'\n", 'no parser is called "regx"; did you mean "regex"?'),
     (BASIC.replace("tag='t'", "devise='x'"), 'f.toml:3: devise: input script has no such option; did you mean "device"?'),
@@ -303,7 +303,8 @@ BROKEN = [
     ("[[output]]\nplugin='sink'\n", "there is no [[input]] section"),
     ("[[input]]\nplugin='script'\n", "there is no [[output]] section"),
     (BASIC + "[[parser]]\nname='p'\nformat='json'\n[[parser]]\nname='p'\nformat='json'\n", 'another parser called "p"'),
-    (BASIC + "[[input]]\nplugin='tail'\npath='x'\nparser='jsn'\n", 'parser: no parser is called "jsn"; did you mean "json"?'),
+    (BASIC + "[[input]]\nplugin='tail'\npath='x'\nparser='jsn'\n",
+     'parser: no parser is called "jsn"; did you mean "json"?'),
     (BASIC + "[[output]]\nplugin='file'\nformat='cvs'\n", 'format: must be one of'),
 ]  # fmt: skip
 

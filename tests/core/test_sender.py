@@ -1,5 +1,7 @@
 """The sender: batching, window, order, retries, splitting, draining."""
 
+from itertools import pairwise
+
 import pytest
 
 from edgebit.backoff import Backoff
@@ -155,7 +157,7 @@ def test_retries_for_ever_with_growing_pauses_and_two_log_lines(bench):
         b.loop.run_until(lambda: b.output.pending, 200)
         times.append(b.loop.clock.now)
         b.output.answer("retry", "connection refused (127.0.0.1:1883)")
-    pauses = [round(b - a) for a, b in zip(times, times[1:], strict=False)]
+    pauses = [round(b - a) for a, b in pairwise(times)]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     b.loop.run_until(lambda: b.output.pending, 200)
     b.output.answer("delivered")

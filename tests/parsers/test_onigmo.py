@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebit.options import BadValue
 from edgebit.charsets import complement, intersection, named, union
 from edgebit.onigmo import compile_regex
+from edgebit.options import BadValue
 
 
 def found(pattern, text):

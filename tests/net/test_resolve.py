@@ -7,10 +7,10 @@ import socket
 import threading
 
 import pytest
-from fakes import FakeContext, fake_loop
 
 from edgebit.net import resolve
 from edgebit.net.resolve import Resolver
+from fakes import FakeContext, fake_loop
 
 FOUND = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 1883))]
 

@@ -47,7 +47,7 @@ calls = st.one_of(
     st.tuples(st.just("read"), paths, small),
     st.tuples(st.just("replace"), paths, content, st.booleans()),
     st.tuples(st.just("pread"), st.integers(0, 3), small, small),
-    st.tuples(st.just("pwrite"), st.integers(0, 3), content, small),
+    st.tuples(st.just("pwrite"), st.integers(0, 3), content.filter(bool), small),
     st.tuples(st.sampled_from(["sync", "close", "size"]), st.integers(0, 3)),
 )
 
@@ -65,7 +65,7 @@ def run(files, root, sequence):
                     handles.append(answer)
                     answer = answer.size
             elif target < len(handles):
-                handle = handles[target]
+                handle = handles.pop(target) if name == "close" else handles[target]
                 answer = handle.size if name == "size" else getattr(handle, name)(*rest)
             else:
                 continue
@@ -317,6 +317,16 @@ def test_read_only_file_system_can_be_read():
 
 
 # -- counts and replay -----------------------------------------------------------------------------------------------
+
+
+def test_closed_file_and_one_opened_for_reading_refuse():
+    sim = SimFiles()
+    file = written_file(sim)
+    readonly = sim.open_readonly("/d/f")
+    file.close()
+    for use in (lambda: file.pread(1, 0), lambda: file.pwrite(b"x", 0), file.sync, lambda: readonly.pwrite(b"x", 0)):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            use()
 
 
 def test_counts_by_path():

@@ -144,8 +144,8 @@ class SimFiles:
     # -- the door ----------------------------------------------------------------------------------------------------
 
     def listdir(self, path: str) -> list[str]:
-        inode = self._names.get(path)
-        self._step("listdir", path, error=0 if inode in (None, _DIRECTORY) else ENOTDIR)
+        error = self._directory_error(path)
+        self._step("listdir", path, error=0 if error == ENOENT else error)
         return sorted(os.path.basename(name) for name in self._names if os.path.dirname(name) == path != name)
 
     def makedirs(self, path: str) -> None:
@@ -165,7 +165,12 @@ class SimFiles:
 
     def create(self, path: str, size: int) -> SimFile:
         inode = Inode()
-        self._change("create", path, {path: inode}, EEXIST if path in self._names else self._parent_error(path))
+        self._change(
+            "create",
+            path,
+            {path: inode},
+            EEXIST if path in self._names else self._directory_error(os.path.dirname(path)),
+        )
         try:
             self._resize("fallocate", path, inode, size)
             self._sync(path, inode)
@@ -185,7 +190,7 @@ class SimFiles:
         inode = self._names.get(temporary)
         if inode is None:
             inode = Inode()
-            self._change("create", temporary, {temporary: inode}, self._parent_error(path))
+            self._change("create", temporary, {temporary: inode}, self._directory_error(os.path.dirname(path)))
         else:
             self._resize("truncate", temporary, inode, 0)
         SimFile(self, temporary, inode, writable=True).pwrite(data, 0)
@@ -200,8 +205,6 @@ class SimFiles:
         self._change("unlink", path, {path: None}, self._file_error(path))
 
     def sync_directory(self, path: str) -> None:
-        inode = self._names.get(path)
-
         def last(part: float) -> None:
             if part == 1:
                 mine = [change for change in self._changes if os.path.dirname(next(iter(change))) == path]
@@ -210,11 +213,10 @@ class SimFiles:
                     self._changes.remove(change)
             self.syncs[path] += 1
 
-        error = ENOENT if inode is None else 0 if inode is _DIRECTORY else ENOTDIR
-        self._step("sync_directory", path, last, error)
+        self._step("sync_directory", path, last, self._directory_error(path))
 
     def free(self, path: str) -> int:
-        self._step("free", path, error=0 if path in self._names else ENOENT)
+        self._step("free", path, error=0 if path in self._names else self._file_error(path))
         return self.room
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -277,15 +279,18 @@ class SimFiles:
         self._step("open", path, error=error)
         return SimFile(self, path, self._names[path], writable)
 
+    def _directory_error(self, path: str) -> int:
+        """What is met on the way to an existing directory."""
+        inode = self._names.get(path)
+        if inode is None:
+            return self._directory_error(os.path.dirname(path)) or ENOENT
+        return 0 if inode is _DIRECTORY else ENOTDIR
+
     def _file_error(self, path: str) -> int:
         """What is met on the way to an existing file."""
-        inode = self._names.get(path)
-        return EISDIR if inode is _DIRECTORY else 0 if inode is not None else self._parent_error(path) or ENOENT
-
-    def _parent_error(self, path: str) -> int:
-        parent = os.path.dirname(path)
-        inode = self._names.get(parent)
-        return 0 if inode is _DIRECTORY else ENOTDIR if inode is not None else self._parent_error(parent) or ENOENT
+        if path in self._names:
+            return EISDIR if self._names[path] is _DIRECTORY else 0
+        return self._directory_error(path)
 
     @staticmethod
     def _apply(names: dict[str, Inode], change: dict[str, Inode | None]) -> None:

@@ -8,8 +8,10 @@ More is accepted than by the expressions that come with Fluent Bit: stamps witho
 MSG, several elements of structured data with "]" in their values, a BOM; for RFC 3164 a missing host, tag, stamp or
 PRI, years and fractions in the stamp, and the ISO stamp that rsyslog sends.
 
-The expressions never go back over what they have passed (possessive quantifiers), so their time is linear in the length
-of a line, whatever is in it. No clock is read; of the host only its time zone is asked for (see stamps.py).
+The expressions hardly go back over what they have passed: classes are repeated possessively, and a group that is
+repeated or optional ends where nothing else can begin, so their time is linear in the length of a line, whatever is in
+it. (Groups are not possessive themselves: before CPython 3.11.5, and so in Debian 12, one that fails half-way leaves
+its place in the line wrong, gh-106052.) No clock is read; of the host only its time zone is asked for (see stamps.py).
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ _PARTS = ("pri", "time", "host", "ident", "pid", "msgid", "extradata", "message"
 # Within an element of structured data only a quoted value may hold "]"; a backslash in it quotes the next character.
 _RFC5424 = re.compile(
     r"<([0-9]{1,3})>1 ([^ ]++) ([^ ]++) ([^ ]++) ([^ ]++) ([^ ]++) "
-    r'(-|(?:\[[^"\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"\]]*+)*+\])++)'
-    r"(?: \ufeff?+(.++)?+|\Z)",
+    r'(-|(?:\[[^"\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*"[^"\]]*+)*\])+)'
+    r"(?: \ufeff?+(.++)?|\Z)",
     re.DOTALL,
 )
 _SHAPE_5424 = Shape.of(_PARTS)
@@ -41,12 +43,12 @@ _SHAPE_5424_SILENT = Shape.of(_PARTS[:-1])
 
 # RFC 3164, section 4.1, and what is sent in its name. A tag ends with a colon or has a pid in brackets; a first word
 # that isn't one is the host. So the words of a message without a tag ("host last message repeated 3 times") stay whole.
-_TAG = r"(?:([^ :\[]++)(?:\[([^\] ]++)\]:?+|:) *+)?+(.++)?+"
+_TAG = r"(?:([^ :\[]++)(?:\[([^\] ]++)\]:?+|:) *+)?(.++)?"
 _RFC3164 = re.compile(
-    r"(?:<([0-9]{1,3})>)?+"
-    r"([A-Z][a-z]{2} [ 0-3]?[0-9] (?:[0-9]{4} )?+[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?+"
+    r"(?:<([0-9]{1,3})>)?"
+    r"([A-Z][a-z]{2} [ 0-3]?[0-9] (?:[0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9}+)?"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]++)"
-    r":?+ (?:([^ ]++)(?<![:\]]) )?+" + _TAG,
+    r":?+ (?:([^ ]++)(?<![:\]]) )?" + _TAG,
     re.DOTALL,
 )
 _PRI_ONLY = re.compile(r"<([0-9]{1,3})>(?!1 )()()" + _TAG, re.DOTALL)  # "1 " would be a broken RFC 5424

@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; the exit code."""
     args = sys.argv[1:] if argv is None else argv
     try:
-        return _command(args)
+        code = _command(args)
+        sys.stdout.flush()  # here, where a reader that has gone is expected
+        return code
     except EdgebitError as error:
         for line in str(error).splitlines():
             print(f"edgebit: {line}", file=sys.stderr)

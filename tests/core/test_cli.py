@@ -91,13 +91,15 @@ def test_unknown_plugin_names_the_nearest(capsys):
     assert 'did you mean "mqtt"?' in capsys.readouterr().err
 
 
-def test_reader_that_goes_away_is_no_error():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_reader_that_goes_away_is_no_error(unbuffered):
     """edgebit plugins | head"""
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "edgebit", "plugins"], stdout=write, stderr=subprocess.PIPE, timeout=20
-    )
+        [sys.executable, "-m", "edgebit", "plugins"], stdout=write, stderr=subprocess.PIPE, timeout=20,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -1,10 +1,16 @@
-"""Real processes for the end-to-end tests: start an agent as a user would, look at it from outside, end it."""
+"""Real processes for the end-to-end tests: start an agent as a user would, look at it from outside, end it.
+
+Nothing is left behind, also by a test that fails: a process is asked to end first (tools/run then ends its children),
+and killed only when it doesn't.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,9 +21,14 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow  # it waits for real processes
-
 ROOT = Path(__file__).resolve().parents[2]
+SBIN = os.environ["PATH"] + ":/usr/sbin:/sbin"
+
+
+def needs(command: str) -> pytest.MarkDecorator:
+    """Skips a test where a Debian package is missing."""
+    missing = shutil.which(command, path=SBIN) is None
+    return pytest.mark.skipif(missing, reason=f"{command} is not installed (tools/test installs it as root)")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20, what: str = "") -> None:
@@ -28,9 +39,13 @@ def wait_until(condition: Callable[[], object], seconds: float = 20, what: str =
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Nobody has it, and no outgoing connection gets it by chance: those start at 32768."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            return port
 
 
 def listening(port: int) -> bool:
@@ -39,7 +54,7 @@ def listening(port: int) -> bool:
 
 
 class Process:
-    """`edgebit ARGS` with its log in a file."""
+    """`edgebit ARGS`, or another command, with what it says in files."""
 
     def __init__(self, directory: Path, *args: str, env: dict[str, str] | None = None, name: str = "agent",
                  command: list[str] | None = None) -> None:  # fmt: skip
@@ -48,7 +63,7 @@ class Process:
         with open(self.log_path, "ab") as log, open(self.out_path, "ab") as out:
             self.process = subprocess.Popen(
                 command or [sys.executable, "-m", "edgebit", *args], cwd=directory, stderr=log, stdout=out,
-                stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+                stdin=subprocess.DEVNULL, env={**os.environ, "PATH": SBIN, "PYTHONPATH": str(ROOT), **(env or {})},
             )  # fmt: skip
 
     @property
@@ -58,6 +73,10 @@ class Process:
     @property
     def out(self) -> str:
         return self.out_path.read_text(errors="replace")
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line for line in self.log.splitlines() if "[ warn]" in line]
 
     def wait_log(self, text: str, seconds: float = 20) -> None:
         try:
@@ -90,7 +109,10 @@ def running(directory: Path, *args: str, **options: object) -> Iterator[Process]
     try:
         yield process
     finally:
-        process.kill()
+        try:
+            process.stop(seconds=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def agent(directory: Path, config: str, **options: object) -> contextlib.AbstractContextManager[Process]:
@@ -102,5 +124,22 @@ def agent(directory: Path, config: str, **options: object) -> contextlib.Abstrac
     return running(directory, "run", "-c", str(path), **options)
 
 
+def collector(directory: Path, port: int) -> contextlib.AbstractContextManager[Process]:
+    """An embedded collector that writes to `directory`/got."""
+    output = str(directory / "got")
+    return running(directory, "collect", "--listen", f"127.0.0.1:{port}", "--output", output, name="collect")
+
+
+def mosquitto(directory: Path, port: int) -> contextlib.AbstractContextManager[Process]:
+    """A broker that keeps what it has acknowledged over a clean stop, as Debian's does."""
+    conf = directory / "mosquitto.conf"
+    conf.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+        f"persistence true\npersistence_location {directory}/\nuser root\n"
+    )
+    return running(directory, command=["mosquitto", "-c", str(conf)], name="mosquitto")
+
+
 def json_lines(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The records of a file; a last line that is still being written is none yet."""
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []

@@ -10,7 +10,7 @@ import re
 
 from edgebit import match, registry, sender
 from edgebit.backoff import Backoff
-from edgebit.buffer.memory import MemoryBuffer
+from edgebit.buffer.queue import Buffer
 from edgebit.deadletter import DeadLetters
 from edgebit.errors import ConfigError, ConfigErrors, nearest
 from edgebit.log import LEVELS, Log
@@ -164,7 +164,7 @@ class _Builder:
             if self.shared.stats.lost(name, why, count, first):
                 host.log.warn(f"losing records: {why}; they are counted")
 
-        buffer = MemoryBuffer(buf.memory, buf.overflow, stream_id, lost, buf.batch_size)
+        buffer = Buffer(buf.memory, buf.overflow, stream_id, lost, buf.batch_size)
         clock = self.shared.loop.clock.monotonic
         sender = Sender(name, output, format, buffer, flush=self.svc.flush, retry_limit=opt.retry_limit,
                         backoff=Backoff(opt.retry_first, opt.retry_cap, clock, self.shared.random),

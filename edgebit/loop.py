@@ -39,6 +39,10 @@ if TYPE_CHECKING:
             """Nanoseconds since the epoch; only to stamp records."""
             ...
 
+        def boot_ns(self) -> int:
+            """Nanoseconds since the machine was started, suspend included; for what is compared over restarts."""
+            ...
+
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -48,6 +52,10 @@ class SystemClock:
 
     monotonic = staticmethod(time.monotonic)
     wall_ns = staticmethod(time.time_ns)
+
+    @staticmethod
+    def boot_ns() -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class Timer:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from edgebit.buffer.memory import MemoryBuffer
+    from edgebit.buffer.queue import Buffer
     from edgebit.log import Log, Trouble
     from edgebit.plugin import Filter, Receipt
     from edgebit.record import Record
@@ -56,7 +56,7 @@ class FilterStep:
 class Route:
     """An output's way in: which tags, which buffer, and what is parked for it."""
 
-    def __init__(self, name: str, matches: Callable[[str], bool], buffer: MemoryBuffer, sender: Sender) -> None:
+    def __init__(self, name: str, matches: Callable[[str], bool], buffer: Buffer, sender: Sender) -> None:
         self.name, self.matches, self.buffer, self.sender = name, matches, buffer, sender
         self.parked: deque[tuple[Source, str, list[Record], int, Receipt | None]] = deque()
         self.held: dict[str, Source] = {}  # inputs that wait for this route

@@ -92,12 +92,15 @@ class Receipt:
 
     One receipt goes with one `emit`. Each buffer that takes records of it holds the receipt (`hold`) and lets go
     (`release`) when they are durable, delivered, or dropped and counted. When nobody holds it, `safe()` is called.
+
+    `mark` is (source, position after these records): a name that stays the same over restarts, and a number that grows.
+    A buffer on disk stores it with the records, so that after a crash an input can go on exactly behind what is stored.
     """
 
-    __slots__ = ("_holders", "_safe")
+    __slots__ = ("_holders", "_safe", "mark")
 
-    def __init__(self, safe: Callable[[], object]) -> None:
-        self._safe = safe
+    def __init__(self, safe: Callable[[], object], mark: tuple[str, int] | None = None) -> None:
+        self._safe, self.mark = safe, mark
         self._holders = 1  # the pipeline itself, while it routes
 
     def hold(self) -> None:

@@ -190,16 +190,24 @@ class Chunk:
     seq    sequence number of the first record within its stream, from 1; 0 while the chunk still grows
     count  number of records
     size   bytes of memory that it holds now: decoded records, payload, or both
+    stream the id of the stream that the sequence number belongs to
+    born   monotonic time of the first record, in seconds
     done   called once when nobody needs the records any more or they are durable (see plugin.Receipt)
+    marks  where the sources of the records are after them: name -> position
+    place, moment   of a chunk on disk: see buffer/log.py
     """
 
     OVERHEAD = 200  # bytes: the object itself with its list and callbacks
 
-    __slots__ = ("_decoded_size", "_payload", "_records", "count", "done", "seq", "tag")
+    __slots__ = ("_decoded_size", "_payload", "_records", "born", "count", "done", "marks", "moment", "place",
+                 "seq", "stream", "tag")  # fmt: skip
 
     def __init__(self, tag: str, records: list[Record] | None, size: int = 0, seq: int = 0, *,
-                 payload: bytes | None = None, count: int = 0) -> None:  # fmt: skip
-        self.tag, self.seq = tag, seq
+                 payload: bytes | None = None, count: int = 0, stream: str = "", born: float = 0.0) -> None:  # fmt: skip
+        self.tag, self.seq, self.stream, self.born = tag, seq, stream, born
+        self.marks: dict[str, int] | None = None
+        self.place: Any = None
+        self.moment: Any = None
         self._records, self._payload = records, payload
         self.count = len(records) if records is not None else count
         self._decoded_size = size if records is not None else 0
@@ -250,7 +258,7 @@ class Chunk:
     def part(self, start: int, stop: int) -> Chunk:
         """Records start..stop as a chunk with the sequence numbers that they have in this one."""
         records = self.records[start:stop]
-        return Chunk(self.tag, records, records_size(records), self.seq + start)
+        return Chunk(self.tag, records, records_size(records), self.seq + start, stream=self.stream, born=self.born)
 
     def release(self) -> None:
         """Tell those who wait that these records are safe or counted as lost. Harmless when called again."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from edgebit.backoff import Backoff
-    from edgebit.buffer.memory import MemoryBuffer
+    from edgebit.buffer.queue import Buffer
     from edgebit.log import Log, Trouble
     from edgebit.loop import Timer
     from edgebit.plugin import Format, Output
@@ -95,7 +95,7 @@ class Delivery:
 
     @property
     def stream_id(self) -> str:
-        return self._sender.buffer.stream_id
+        return self.chunk.stream
 
     def delivered(self) -> None:
         if not self.answered:
@@ -130,18 +130,22 @@ class _Entry:
         return not self.pieces and self.out is None
 
 
+def _key(chunk: Chunk) -> tuple[str, int, int]:
+    return chunk.stream, chunk.seq, chunk.count
+
+
 class Sender:
     """See the module's docstring.
 
     call_later   the loop's
-    lost         called with (reason, count, first sequence) for each loss
+    lost         called with (reason, count, first sequence, stream id) for each loss
     parking      where rejected records go
     crashed      called with what the output raised
     """
 
-    def __init__(self, name: str, output: Output, format: Format | None, buffer: MemoryBuffer, *, flush: float,
+    def __init__(self, name: str, output: Output, format: Format | None, buffer: Buffer, *, flush: float,
                  backoff: Backoff, retry_limit: int | None, call_later: Callable[[float, Callable[[], object]], Timer],
-                 log: Log, trouble: Trouble, stats: Counters, lost: Callable[[str, int, int], object],
+                 log: Log, trouble: Trouble, stats: Counters, lost: Callable[[str, int, int, str], object],
                  parking: Parking, crashed: Callable[[Exception], object]) -> None:  # fmt: skip
         self.name, self.output, self.format, self.buffer = name, output, format, buffer
         self.flush_interval, self.retry_limit = flush, retry_limit
@@ -149,9 +153,8 @@ class Sender:
         self._log, self._trouble, self._stats = log, trouble, stats
         self._lost, self._parking, self._crashed = lost, parking, crashed
         self._in_flight: deque[_Entry] = deque()
-        self._left: dict[
-            int, list[Chunk]
-        ] = {}  # by chunk: what is still to be sent of those partly done before a retry
+        # By chunk: what is still to be sent of those that were partly done before a retry.
+        self._left: dict[tuple[str, int, int], list[Chunk]] = {}
         self._flush_due = False
         self._flush_timer: Timer | None = None
         self._waiting: Timer | None = None  # for the back-off to end
@@ -269,7 +272,7 @@ class Sender:
             if chunk is None:
                 self._flush_due = False
                 return None
-            entry = _Entry(chunk, self._left.pop(chunk.seq, [chunk]))
+            entry = _Entry(chunk, self._left.pop(_key(chunk), [chunk]))
             self._in_flight.append(entry)
             if entry.pieces:
                 return entry, entry.pieces.pop(0)
@@ -284,7 +287,8 @@ class Sender:
         self._stats.add("records", chunk.count)
         self._stats.add("batches")
         self._backoff.worked()
-        self._trouble.end(f"delivering again, {self.buffer.records} records wait,")
+        if self._trouble:
+            self._trouble.end(f"delivering again, {self.buffer.records} records wait,")
         self._after_answer()
 
     def on_retry(self, entry: _Entry, chunk: Chunk, why: str, after: float | None) -> None:
@@ -328,7 +332,7 @@ class Sender:
             self._log.warn(f"a record of {chunk.tag} (sequence {chunk.seq}) is rejected: {why}; such records go to the "
                            "dead letters and are counted")  # fmt: skip
         self._parking.park(chunk, why)
-        self._lost("rejected by the collector", chunk.count, chunk.seq)
+        self._lost("rejected by the collector", chunk.count, chunk.seq, chunk.stream)
 
     def _after_answer(self) -> None:
         if not self._pumping:
@@ -339,24 +343,24 @@ class Sender:
     def _retire(self) -> None:
         """Move the cursor over the acknowledged prefix."""
         while self._in_flight and self._in_flight[0].done:
-            self.buffer.ack(self._in_flight.popleft().chunk.last_seq)
+            self.buffer.ack(self._in_flight.popleft().chunk)
 
     def _settle(self) -> None:
         """After a failure: when nothing is on its way any more, start over from the oldest chunk after a pause."""
         if self._failure is None or any(entry.out is not None for entry in self._in_flight):
             return
         (why, after), self._failure = self._failure, None
-        self._left = {entry.chunk.seq: entry.pieces for entry in self._in_flight if entry.pieces != [entry.chunk]}
+        self._left = {_key(entry.chunk): entry.pieces for entry in self._in_flight if entry.pieces != [entry.chunk]}
         oldest = self._in_flight[0]
         first = oldest.chunk
         self._in_flight.clear()
-        self.buffer.rewind()
         self._tries = (first.seq, self._tries[1] + 1 if self._tries[0] == first.seq else 1)
         if self.retry_limit is not None and self._tries[1] > self.retry_limit:
             for piece in oldest.pieces:
-                self._lost("retry_limit reached", piece.count, piece.seq)
-            self._left.pop(first.seq, None)
-            self.buffer.ack(first.last_seq)
+                self._lost("retry_limit reached", piece.count, piece.seq, piece.stream)
+            self._left.pop(_key(first), None)
+            self.buffer.ack(first)
+        self.buffer.rewind()
         self._trouble.begin(f"cannot deliver: {why}", "trying again until it works; records wait in the buffer")
         delay = self._backoff.failed(after or 0.0)
         if self.draining:

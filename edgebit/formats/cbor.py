@@ -68,7 +68,7 @@ class CborRows(Format):
         envelope = {
             "v": VERSION,
             "agent": self.agent_id,
-            "stream": self.stream_id,
+            "stream": chunk.stream or self.stream_id,
             "tag": chunk.tag,
             "seq": chunk.seq,
             "count": chunk.count,

@@ -1,10 +1,10 @@
 """The memory buffer: its limit, its policies, its sequence numbers; and a property test against a model."""
 
 import pytest
+from fakes.buffers import memory_buffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebit.buffer.memory import MemoryBuffer
 from edgebit.plugin import Receipt
 from edgebit.record import Shape, records_size
 
@@ -17,7 +17,7 @@ def batch(count, length=100, start=0):
 
 def make(limit=64 * 1024, overflow="block", **options):
     losses = []
-    buffer = MemoryBuffer(limit, overflow, "s", lambda *loss: losses.append(loss), **options)
+    buffer = memory_buffer(limit, overflow, losses, **options)
     return buffer, losses
 
 
@@ -69,10 +69,10 @@ def test_ack_frees_and_rewind_hands_out_again():
     second = buffer.read(True)
     buffer.rewind()
     assert buffer.read(True) is first
-    buffer.ack(first.last_seq)
+    buffer.ack(first)
     assert buffer.records == 2
     assert buffer.read(True) is second
-    buffer.ack(second.last_seq)
+    buffer.ack(second)
     assert (buffer.used, buffer.records, buffer.waiting) == (0, 0, False)
 
 
@@ -125,7 +125,7 @@ def test_drop_oldest_spares_what_is_on_its_way():
     for i in range(100):
         append(buffer, batch(10, start=50 + 10 * i))
     assert all(first > on_its_way.last_seq for _, _, first in losses)
-    buffer.ack(on_its_way.last_seq)
+    buffer.ack(on_its_way)
     assert numbers(buffer)[-1][1] == 1049
 
 
@@ -148,9 +148,9 @@ def test_receipt_is_released_when_every_record_of_it_is_gone(overflow):
     assert not safe
     chunks = list(iter(lambda: buffer.read(True), None))
     for chunk in chunks[:-1]:
-        buffer.ack(chunk.last_seq)
+        buffer.ack(chunk)
         assert not safe
-    buffer.ack(chunks[-1].last_seq)
+    buffer.ack(chunks[-1])
     assert safe == [True]
 
 
@@ -158,7 +158,7 @@ def test_what_is_left_at_the_end_is_lost_unless_its_input_reads_it_again():
     buffer, losses = make()
     append(buffer, batch(3), "syslog")
     append(buffer, batch(4), "tail", Receipt(lambda: None))
-    assert buffer.abandon("the end") == 4
+    assert buffer.close("the end") == 4
     assert losses == [("the end", 3, 1)]
 
 
@@ -186,7 +186,7 @@ def test_any_history_keeps_the_promises(overflow, steps):
         elif step == "ack" and out:
             chunk = out.pop(0)
             delivered.update((chunk.seq + i, (chunk.tag, int(r[2][0]))) for i, r in enumerate(chunk.records))
-            buffer.ack(chunk.last_seq)
+            buffer.ack(chunk)
         elif step == "rewind":
             out.clear()
             buffer.rewind()
@@ -196,7 +196,7 @@ def test_any_history_keeps_the_promises(overflow, steps):
     buffer.rewind()
     while (chunk := buffer.read(True)) is not None:
         delivered.update((chunk.seq + i, (chunk.tag, int(r[2][0]))) for i, r in enumerate(chunk.records))
-        buffer.ack(chunk.last_seq)
+        buffer.ack(chunk)
     lost = [n for _, count, first in losses for n in range(first, first + count)]
     assert (buffer.used, buffer.records) == (0, 0)
     assert sorted([*delivered, *lost]) == list(range(1, sum(appended.values()) + 1))

@@ -3,7 +3,7 @@
 import pytest
 
 from edgebit.backoff import Backoff
-from edgebit.buffer.memory import MemoryBuffer
+from edgebit.buffer.queue import Buffer
 from edgebit.log import INFO, Log, Sink, Trouble
 from edgebit.match import wildcard
 from edgebit.pipeline import FilterStep, Pipeline, Route
@@ -12,6 +12,7 @@ from edgebit.record import Shape
 from edgebit.sender import Sender
 from edgebit.stats import Counters, Stats
 from fakes import fake_loop
+from fakes.buffers import FakeClocks
 from fakes.output import FakeOutput
 
 LOG = Shape.of(("log",))
@@ -47,7 +48,7 @@ class Bench:
     def output(self, match="*", overflow="block", limit=16 * 1024, auto="delivered", window=1):
         output = FakeOutput(window, auto)
         name = f"out.{len(self.routes)}"
-        buffer = MemoryBuffer(limit, overflow, "s", lambda *loss: self.losses.append((name, *loss)))
+        buffer = Buffer(limit, overflow, "s", lambda *loss: self.losses.append((name, *loss)), clocks=FakeClocks(self.loop.clock))
         trouble = Trouble(self.log, self.loop.clock.monotonic)
         sender = Sender(name, output, None, buffer, flush=1.0, retry_limit=None, call_later=self.loop.call_later,
                         backoff=Backoff(1, 60, self.loop.clock.monotonic, lambda: 1.0), log=self.log, trouble=trouble,

@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 
 from edgebit.backoff import Backoff
-from edgebit.buffer.memory import MemoryBuffer
 from edgebit.log import INFO, Log, Sink, Trouble
 from edgebit.options import BadValue
 from edgebit.record import Shape, records_size
 from edgebit.sender import Sender, retry_limit
 from edgebit.stats import Counters
 from fakes import fake_loop
+from fakes.buffers import memory_buffer
 from fakes.output import FakeOutput
 
 LOG = Shape.of(("log",))
@@ -26,14 +26,14 @@ class Bench:
         self.loop = fake_loop()
         self.lines, self.losses, self.parked, self.crashes = [], [], [], []
         self.output = FakeOutput(window, auto)
-        self.buffer = MemoryBuffer(memory, overflow, "s", lambda *loss: self.losses.append(loss), chunk_size)
+        self.buffer = memory_buffer(memory, overflow, self.losses, self.loop.clock, chunk_size=chunk_size)
         log = Log(Sink(INFO, self.lines.append, self.loop.clock.wall_ns), "output")
         self.stats = Counters()
         self.sender = Sender(
             "fake.0", self.output, format, self.buffer, flush=1.0,
             backoff=Backoff(1.0, 60.0, self.loop.clock.monotonic, lambda: 1.0), retry_limit=limit,
             call_later=self.loop.call_later, log=log, trouble=Trouble(log, self.loop.clock.monotonic), stats=self.stats,
-            lost=lambda *loss: self.losses.append(loss), parking=self, crashed=self.crashes.append,
+            lost=lambda *loss: self.losses.append(loss[:3]), parking=self, crashed=self.crashes.append,
         )  # fmt: skip
         self.loop.end_of_turn = self.sender.pump
         self.sender.start()

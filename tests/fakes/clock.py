@@ -25,6 +25,9 @@ class FakeClock:
     def wall_ns(self) -> int:
         return self.wall
 
+    def boot_ns(self) -> int:
+        return round(self.now * 10**9)
+
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.wall += round(seconds * 10**9)

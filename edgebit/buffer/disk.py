@@ -1,0 +1,444 @@
+"""The queue of one output with a part on disk: storage "filesystem" and "hybrid".
+
+    [ on disk only | in memory and on disk | in memory only ]      oldest first
+                   '--------- _queue ----------------------'
+
+- filesystem: a chunk is written when it is sealed, at the latest COMMIT seconds after its first record. Written chunks
+  stay in memory, too, as long as there is room.
+- hybrid: a chunk is written when it has waited `spill_after`, when memory is short, and at the stop. While the collector
+  keeps up nothing is written.
+
+Chunks are written in the order of the queue, so what is on disk is always older than what is not. Receipts are released
+when their records are durable (written, and synced by the policy) or delivered, whichever is first. If the disk fails or
+is full, what it can't take stays in memory, within the memory limit, and is written when the disk can take it.
+
+It must not know outputs, selectors or the layout of the log's files.
+"""
+
+from __future__ import annotations
+
+from edgebit.buffer import DROP_OLDEST
+from edgebit.buffer.queue import LARGEST_CHUNK, Buffer
+from edgebit.errors import reason
+from edgebit.record import Chunk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from edgebit.buffer.log import Log, Place
+    from edgebit.buffer.queue import Clocks
+
+    class Trouble(Protocol):
+        def begin(self, why: str, advice: str = ...) -> None: ...
+
+        def end(self, text: str) -> None: ...
+
+
+COMMIT = 0.2  # seconds that a record waits at most before a filesystem buffer writes it
+SMALL = 16 * 1024  # stored chunks with payloads below this are joined when they are read
+_RETRY = 1.0  # seconds between two tries with a disk that fails or is full
+_TRIES = 3  # failures in a row after which another segment is tried
+
+
+class DiskBuffer(Buffer):
+    """See Buffer; in addition
+
+    log          where chunks are written; it is open
+    spill        False: write everything at once (filesystem); True: only when needed (hybrid)
+    spill_after  seconds after which an undelivered chunk is written
+    sync         seconds between two syncs; 0 syncs in every turn; None leaves it to the system
+    """
+
+    def __init__(self, limit: int, overflow: str, stream_id: str, lost: Callable[[str, int, int, str], object],
+                 chunk_size: int = LARGEST_CHUNK, *, clocks: Clocks, log: Log, trouble: Trouble, spill: bool = False,
+                 spill_after: float = 5.0, sync: float | None = 1.0, max_age: float = 0.0) -> None:  # fmt: skip
+        chunk_size = min(chunk_size, max(4096, log.largest // 2))
+        super().__init__(limit, overflow, stream_id, lost, chunk_size, clocks=clocks, max_age=max_age)
+        self._log, self._trouble = log, trouble
+        self._spill, self._spill_after, self._sync_interval = spill, spill_after, sync
+        self._placed = 0  # how many chunks at the head of the queue are on disk, too
+        self._placed_count = 0  # their records
+        self._stored_out: Chunk | None = None  # the newest chunk handed out that is on disk only
+        self._peeked: Chunk | None = None  # read from disk and not handed out yet
+        self._unsynced: list[Chunk] = []  # written, not durable yet
+        self._first_unsynced = 0.0  # when the oldest of them was written
+        self._failures = self._read_failures = 0  # of the disk, in a row
+        self._rest_until = 0.0  # nothing is written before then: the disk failed, or has no room
+        self._read_after = 0.0  # nothing is read before then: reading failed
+        self._expired = 0  # records of the log that were counted as expired
+        self._cursor_saved = 0.0
+        self._recovered = log.positions.copy()
+        # A clean stop is carried on; after anything else the sequence starts anew under a new stream id, so that no number
+        # is ever given twice.
+        if log.cursor.clean and log.cursor.next_seq > 1:
+            stream, next_seq = log.cursor.stream, log.cursor.next_seq
+            try:
+                log.save_cursor(stream, next_seq, sync=True)  # a crash from now on is no clean stop
+                self.stream_id, self._next_seq = stream.hex(), next_seq
+            except OSError as error:
+                self._disk_failed(f"cannot write the cursor: {reason(error)}")
+
+    # -- in and out ----------------------------------------------------------------------------------------------------
+
+    def _seal(self, chunk: Chunk) -> None:
+        super()._seal(chunk)
+        if not self._spill:
+            self._write_waiting()
+
+    def holds(self, mark: tuple[str, int]) -> bool:
+        """Whether the records up to this position of a source were stored before the last restart."""
+        return self._recovered.get(mark[0], -1) >= mark[1]
+
+    def recovered(self, source: str) -> int | None:
+        """The position of a source after the newest record of it that was found on disk at the start."""
+        return self._recovered.get(source)
+
+    @property
+    def records(self) -> int:
+        """Records that wait or are on their way, in memory and on disk."""
+        return self._log.waiting + self._count - self._placed_count
+
+    @property
+    def ready(self) -> bool:
+        return super().ready or self._stored_waits()
+
+    def _boundary(self) -> tuple[int, int] | None:
+        """Where on disk the part begins that is in memory, too; None if no chunk in memory is written."""
+        first = self._queue[0].place if self._queue else None
+        return first.start if first is not None else None
+
+    def _stored_waits(self) -> bool:
+        """Something that is on disk only waits to be handed out."""
+        return self._peeked is not None or self._log.read_at < (self._boundary() or self._log.end)
+
+    def read(self, flush: bool = False) -> Chunk | None:
+        while self._stored_waits():
+            if self._clocks.monotonic() < self._read_after:
+                return None  # what is on disk is older than what is in memory: nothing may overtake it
+            chunk = self._read_stored()
+            if chunk is not None and not self._is_expired(chunk):
+                self._stored_out = chunk
+                return chunk
+        return super().read(flush)
+
+    def _read_stored(self) -> Chunk | None:
+        """The next chunk that is on disk only, small ones of one tag joined; None if there was none after all."""
+        chunk = self._take_stored()
+        if chunk is None:
+            return None
+        while chunk.size < SMALL:
+            following = self._take_stored()
+            if following is None:
+                break
+            if (following.tag, following.stream, following.seq) != (chunk.tag, chunk.stream, chunk.last_seq + 1):
+                self._peeked = following
+                break
+            records = chunk.records + following.records
+            joined = Chunk(chunk.tag, records, 0, chunk.seq, stream=chunk.stream)
+            joined.compact()
+            joined.place, joined.moment = following.place, chunk.moment
+            chunk = joined
+        return chunk
+
+    def _take_stored(self) -> Chunk | None:
+        if self._peeked is not None:
+            peeked, self._peeked = self._peeked, None
+            return peeked
+        try:
+            chunk = self._log.read(self._boundary())
+        except OSError as error:
+            self._read_failures += 1
+            self._read_after = self._clocks.monotonic() + _RETRY
+            self._complain(f"cannot read from disk: {reason(error)}")
+            if self._read_failures >= _TRIES:
+                self._read_failures = 0
+                self._log.skip_segment()
+            return None
+        if self._read_failures:
+            self._read_failures = 0
+            self._recover()
+        return chunk
+
+    def rewind(self) -> None:
+        super().rewind()
+        self._stored_out = self._peeked = None
+        self._log.rewind()
+
+    def ack(self, chunk: Chunk) -> None:
+        if any(self._queue[i] is chunk for i in range(self._out)):
+            super().ack(chunk)
+        elif chunk.place is not None:
+            self._log.acknowledge(chunk.place)
+        if self._stored_out is chunk:
+            self._stored_out = None
+        if not self._failures:
+            self._rest_until = 0.0  # there may be room again
+        self.save_cursor()
+
+    def _forget_first(self) -> None:
+        place = self._queue[0].place
+        super()._forget_first()
+        if place is not None:
+            self._log.acknowledge(place)
+
+    def _remove(self, i: int) -> None:
+        chunk = self._queue[i]
+        super()._remove(i)
+        if chunk.place is not None:
+            self._placed -= 1
+            self._placed_count -= chunk.count
+            if chunk in self._unsynced:
+                self._unsynced.remove(chunk)
+
+    def _unplaced(self) -> Chunk | None:
+        """The oldest chunk that is in memory only."""
+        return self._queue[self._placed] if self._placed < len(self._queue) else None
+
+    # -- disk ----------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write and sync what is due."""
+        super().commit()
+        now = self._clocks.monotonic()
+        if self._spill:
+            self._spill_due(now)
+        else:
+            if self._open:
+                oldest = next(iter(self._open.values())).born
+                if self._sync_interval == 0 or now - oldest >= COMMIT:
+                    self._seal_all()
+            self._write_waiting()
+        if self._unsynced and self._sync_interval is not None and now - self._first_unsynced >= self._sync_interval:
+            self._sync()
+
+    @property
+    def deadline(self) -> float | None:
+        now = self._clocks.monotonic()
+        times = []
+        if self._spill:
+            first = self._unplaced() or next(iter(self._open.values()), None)
+            if first is not None:
+                times.append(first.born + self._spill_after - now)
+        else:
+            if self._open:
+                times.append(next(iter(self._open.values())).born + COMMIT - now)
+            if self._unplaced() is not None:
+                times.append(0.0)
+        if times:
+            times = [max(min(times), self._rest_until - now)]
+        if self._unsynced and self._sync_interval is not None:
+            times.append(max(self._first_unsynced + self._sync_interval, self._rest_until) - now)
+        expiry = super().deadline
+        if expiry is not None:
+            times.append(expiry)
+        return max(0.0, min(times)) if times else None
+
+    def _spill_due(self, now: float) -> None:
+        """Hybrid: write what has waited too long, in order."""
+        due = now - self._spill_after
+        if self._open and next(iter(self._open.values())).born <= due:
+            self._seal_all()
+        while (chunk := self._unplaced()) is not None and chunk.born <= due and self._write(chunk):
+            pass
+
+    def _write_waiting(self) -> None:
+        """Write what is in memory only, in order."""
+        while (chunk := self._unplaced()) is not None and self._write(chunk):
+            pass
+
+    def _write(self, chunk: Chunk) -> bool:
+        """Write one chunk, the oldest that is not written yet. False if it wasn't possible."""
+        if self._disk_rests():
+            return False
+        payload = chunk.payload
+        if not self._log.fits(chunk.tag, payload, chunk.marks):
+            return self._divide(chunk)
+        try:
+            place = self._place(chunk, payload)
+            if place is None and self.overflow == DROP_OLDEST and self._drop_stored():
+                place = self._place(chunk, payload)
+        except OSError as error:
+            self._disk_failed(f"cannot write to disk: {reason(error)}")
+            if self._failures >= _TRIES:
+                self._log.skip_active()
+            return False
+        if place is None:
+            self._rest_until = self._clocks.monotonic() + _RETRY
+            return False
+        chunk.place = place
+        self._placed += 1
+        self._placed_count += chunk.count
+        if self._sync_interval is None:
+            chunk.release()
+        else:
+            if not self._unsynced:
+                self._first_unsynced = self._clocks.monotonic()
+            self._unsynced.append(chunk)
+        self._disk_works()
+        return True
+
+    def _place(self, chunk: Chunk, payload: bytes) -> Place | None:
+        return self._log.write(chunk.tag, payload, chunk.count, chunk.seq, bytes.fromhex(self.stream_id),
+                               self._clocks.moment(), chunk.marks)  # fmt: skip
+
+    def _divide(self, chunk: Chunk) -> bool:
+        """A chunk that no segment can hold becomes two; a single record is dropped."""
+        i = self._placed
+        assert self._queue[i] is chunk
+        if i < self._out:
+            return False  # on its way; it can't be divided under the sender's hands, and what follows waits for it
+        self._remove(i)
+        if chunk.count == 1:
+            self._lost("larger than a segment", 1, chunk.seq, chunk.stream)
+            chunk.release()
+            return True
+        half = chunk.count // 2
+        parts = [chunk.part(0, half), chunk.part(half, chunk.count)]
+        parts[1].done, parts[1].marks = chunk.done, chunk.marks
+        for part in reversed(parts):
+            self._queue.insert(i, part)
+            self.used += part.size
+            self._count += part.count
+        return True
+
+    def _sync(self) -> bool:
+        """Make everything durable that is written; then sources may forget it."""
+        if not self._unsynced:
+            return True
+        try:
+            self._log.sync()
+        except OSError as error:
+            # Linux forgets unwritten pages after a failed sync: they must be written again, somewhere else.
+            self._log.abandon_unsynced()
+            for chunk in self._unsynced:
+                chunk.place = None
+                self._placed -= 1
+                self._placed_count -= chunk.count
+            self._unsynced.clear()
+            self._disk_failed(f"cannot sync to disk: {reason(error)}")
+            return False
+        done, self._unsynced = self._unsynced, []
+        for chunk in done:
+            chunk.release()
+        return True
+
+    def _disk_rests(self) -> bool:
+        return self._clocks.monotonic() < self._rest_until
+
+    def _disk_failed(self, why: str) -> None:
+        self._failures += 1
+        self._rest_until = self._clocks.monotonic() + _RETRY
+        self._complain(why)
+
+    def _disk_works(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._recover()
+
+    def _complain(self, why: str) -> None:
+        self._trouble.begin(why, "keeping records in memory and trying again")
+
+    def _recover(self) -> None:
+        if not self._failures and not self._read_failures:
+            self._trouble.end("the disk works again")
+
+    def save_cursor(self, clean: bool = False) -> None:
+        """Write the cursor, at most once a second."""
+        if not clean and self._clocks.monotonic() - self._cursor_saved < 1.0:
+            return
+        self._cursor_saved = self._clocks.monotonic()
+        try:
+            self._log.save_cursor(bytes.fromhex(self.stream_id), self._next_seq, clean)
+        except OSError as error:
+            self._disk_failed(f"cannot write the cursor: {reason(error)}")
+
+    # -- when it is full ---------------------------------------------------------------------------------------------
+
+    def _make_room(self, need: int) -> bool:
+        self._to_disk(need)
+        return self.used + need <= self.limit or super()._make_room(need)
+
+    def _to_disk(self, need: int) -> None:
+        """Write what isn't written, sync it, and forget it in memory, the oldest first."""
+        while self.used + need > self.limit:
+            if not self._queue:
+                if not self._open:
+                    return
+                self._seal_all()
+                continue
+            first = self._queue[0]
+            if first.place is None:
+                if not self._write(first):
+                    return
+                continue
+            if first in self._unsynced and not self._sync():
+                return
+            self._evict_first()
+
+    def _evict_first(self) -> None:
+        """The oldest chunk in memory is durable on disk: forget it here. What was handed out stays handed out."""
+        chunk = self._queue[0]
+        self._remove(0)
+        if self._out:
+            self._out -= 1
+            self._stored_out = chunk
+            self._log.skip_to(chunk.place)
+
+    def _drop_oldest(self, need: int) -> bool:
+        while self.used + need > self.limit and not self._failures and self._drop_stored():
+            self._to_disk(need)
+        return super()._drop_oldest(need)
+
+    def _drop_stored(self) -> bool:
+        """Drop the oldest segment of the log, with what of it is in memory, too."""
+        newest_out = self._queue[self._out - 1] if self._out else self._stored_out
+        out: Place | None = newest_out.place if newest_out is not None else None
+        dropped = self._log.drop_oldest(out.end if out is not None else None)
+        if dropped is None:
+            return False
+        gone = {(stream.hex(), seq) for stream, seq, _ in dropped}
+        for stream, seq, count in dropped:
+            self._lost("buffer full, oldest dropped", count, seq, stream.hex())
+        if self._peeked is not None and (self._peeked.stream, self._peeked.seq) in gone:
+            self._peeked = None
+        while self._out < self._placed and (self._queue[self._out].stream, self._queue[self._out].seq) in gone:
+            chunk = self._queue[self._out]
+            self._remove(self._out)
+            chunk.release()
+        return True
+
+    def _drop_expired(self, now: float) -> None:
+        if not self._stored_waits():  # what is on disk only is older, and is looked at when it is read
+            super()._drop_expired(now)
+
+    def _is_expired(self, chunk: Chunk) -> bool:
+        """Whether a chunk that was read from disk is too old; then its loss is counted. What time has passed while the
+        machine was off is not known, so chunks of an earlier boot are as old as this one at least."""
+        if not self._max_age:
+            return False
+        now = self._clocks.moment()
+        then = chunk.moment.boot_ns if chunk.moment.boot_id == now.boot_id else 0
+        if now.boot_ns - then <= self._max_age * 10**9:
+            return False
+        if chunk.place.after > self._expired:
+            self._lost("expired", chunk.count, chunk.seq, chunk.stream)
+            self._expired = chunk.place.after
+        if self._stored_out is None and not self._out:
+            self._log.acknowledge(chunk.place)
+        return True
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def close(self, why: str) -> int:
+        """Write what can be written; see Buffer.close for the rest."""
+        self._seal_all()
+        self._rest_until = 0.0
+        self._write_waiting()
+        self._sync()
+        again = super().close(why)
+        self._placed = self._placed_count = 0
+        self.save_cursor(clean=True)
+        self._log.close()
+        return again

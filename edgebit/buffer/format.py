@@ -1,0 +1,167 @@
+"""The format of a chunk on disk, and how chunks are found in a segment's bytes. Pure: bytes in, headers out.
+
+docs/buffer-format.md is the pamphlet. All integers are little-endian. A chunk is a header, its tag, its marks, its
+payload, and zeros up to a multiple of 8. The header's checksum covers header, tag and marks, and with them the payload's
+length and checksum; so a length is known to be good before anything of that length is read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from struct import Struct
+
+VERSION = 1
+MAGIC = b"EDGB"
+
+#          magic, version, flags, tag length, marks length, payload length, record count, first sequence,
+#          stream, use, records before, wall ns, boot-time ns, boot id, payload crc32, header crc32
+_HEADER = Struct("<4sBBHIIIQ8sQQqQ8sII")
+HEADER_SIZE = 84
+assert _HEADER.size == HEADER_SIZE  # it is on disk: never change it, add a version
+_CRC = Struct("<I")
+MAX_TAG = 4096  # bytes; longer tags are not written by us, so a longer length is damage
+
+
+class Moment:
+    """The two clocks of a chunk: wall time, and time since a boot that has an id (CLOCK_BOOTTIME counts suspend)."""
+
+    __slots__ = ("boot_id", "boot_ns", "wall_ns")
+
+    def __init__(self, wall_ns: int, boot_ns: int, boot_id: bytes) -> None:
+        self.wall_ns, self.boot_ns, self.boot_id = wall_ns, boot_ns, boot_id
+
+
+class Header:
+    """What a chunk says about itself.
+
+    use       counts the segments that were ever begun in this directory; it tells a segment's content from what an
+              earlier use has left behind it
+    before    how many records were written in this directory before this chunk; so what is missing can be counted
+    stream    8 random bytes; with the sequence they name a record for ever
+    marks     positions of sources after this chunk, CBOR
+    length    of the whole chunk, padding included
+    """
+
+    __slots__ = ("before", "boot_id", "boot_ns", "count", "crc", "length", "marks", "payload_at", "payload_length", "seq",
+                 "stream", "tag", "use", "wall_ns")  # fmt: skip
+    before: int
+    boot_id: bytes
+    boot_ns: int
+    count: int
+    crc: int  # of the payload
+    length: int
+    marks: bytes
+    payload_at: int  # from the chunk's start
+    payload_length: int
+    seq: int
+    stream: bytes
+    tag: bytes
+    use: int
+    wall_ns: int
+
+    @property
+    def last_seq(self) -> int:
+        return self.seq + self.count - 1
+
+    @property
+    def after(self) -> int:
+        """Records written up to and including this chunk."""
+        return self.before + self.count
+
+
+class UnknownVersion(ValueError):
+    """A chunk of a format that this program doesn't know."""
+
+
+def pack(*, tag: bytes, payload: bytes, count: int, seq: int, stream: bytes, use: int, before: int, wall_ns: int,
+         boot_ns: int, boot_id: bytes, marks: bytes = b"") -> bytes:  # fmt: skip
+    """A whole chunk."""
+    head = _HEADER.pack(MAGIC, VERSION, 0, len(tag), len(marks), len(payload), count, seq, stream, use, before, wall_ns,
+                        boot_ns, boot_id, zlib.crc32(payload), 0)[:-4]  # fmt: skip
+    crc = zlib.crc32(marks, zlib.crc32(tag, zlib.crc32(head)))
+    length = HEADER_SIZE + len(tag) + len(marks) + len(payload)
+    return b"".join((head, _CRC.pack(crc), tag, marks, payload, bytes(-length % 8)))
+
+
+def packed_length(tag: int, marks: int, payload: int) -> int:
+    """Bytes that a chunk with parts of these lengths takes."""
+    length = HEADER_SIZE + tag + marks + payload
+    return length + -length % 8
+
+
+def parse(data: bytes, at: int = 0) -> Header | None:
+    """The header at `at`, or None if there is no good one. `data` must hold header, tag and marks; the payload needn't be
+    there. Raises UnknownVersion for a good magic with another version."""
+    if len(data) - at < HEADER_SIZE or data[at : at + 4] != MAGIC:
+        return None
+    (_, version, _flags, tag_length, marks_length, payload_length, count, seq, stream, use, before, wall_ns, boot_ns,
+     boot_id, payload_crc, crc) = _HEADER.unpack_from(data, at)  # fmt: skip
+    if version != VERSION:
+        raise UnknownVersion(version)
+    end = at + HEADER_SIZE + tag_length + marks_length
+    if tag_length > MAX_TAG or len(data) < end:
+        return None
+    if zlib.crc32(data[at + HEADER_SIZE : end], zlib.crc32(data[at : at + HEADER_SIZE - 4])) != crc:
+        return None
+    header = Header()
+    header.tag = data[at + HEADER_SIZE : at + HEADER_SIZE + tag_length]
+    header.marks = data[at + HEADER_SIZE + tag_length : end]
+    header.count, header.seq, header.stream, header.use, header.before = count, seq, stream, use, before
+    header.wall_ns, header.boot_ns, header.boot_id, header.crc = wall_ns, boot_ns, boot_id, payload_crc
+    header.payload_at, header.payload_length = end - at, payload_length
+    length = end - at + payload_length
+    header.length = length + -length % 8
+    return header
+
+
+def find(data: bytes, at: int, use: int | None) -> tuple[int, Header] | None:
+    """The next good header at or after `at` of this use (None: of any), and where it is."""
+    while (at := data.find(MAGIC, at)) >= 0:
+        try:
+            header = parse(data, at)
+        except UnknownVersion:
+            header = None
+        if header is not None and (use is None or header.use == use) and at + header.length <= len(data):
+            return at, header
+        at += 1
+    return None
+
+
+# -- the cursor: two slots, written in turn --------------------------------------------------------------------------
+
+# magic, version, flags, count of writes, use, offset, records acknowledged, records written, stream, next sequence, crc
+_CURSOR = Struct("<4sBBxxQQQQQ8sQI")
+CURSOR_SIZE = _CURSOR.size
+SLOT = 512  # bytes between the slots: a sector each, so that a torn write harms one only
+_CURSOR_MAGIC = b"EDGC"
+CLEAN = 1  # flag: written by an orderly stop
+
+
+class Cursor:
+    """How far the collector has acknowledged: a position, and the same counted in records. A hint: without it everything
+    that is still there is delivered again."""
+
+    __slots__ = ("acked", "clean", "next_seq", "offset", "stream", "use", "writes", "written")
+
+    def __init__(self, use: int = 0, offset: int = 0, acked: int = 0, written: int = 0, stream: bytes = bytes(8),
+                 next_seq: int = 1, clean: bool = False, writes: int = 0) -> None:  # fmt: skip
+        self.use, self.offset, self.acked, self.written = use, offset, acked, written
+        self.stream, self.next_seq, self.clean, self.writes = stream, next_seq, clean, writes
+
+    def pack(self) -> bytes:
+        head = _CURSOR.pack(_CURSOR_MAGIC, VERSION, CLEAN if self.clean else 0, self.writes, self.use, self.offset,
+                            self.acked, self.written, self.stream, self.next_seq, 0)[:-4]  # fmt: skip
+        return head + _CRC.pack(zlib.crc32(head))
+
+    @staticmethod
+    def newest(data: bytes) -> Cursor | None:
+        """The newer of the two slots that is whole."""
+        best = None
+        for at in (0, SLOT):
+            slot = data[at : at + CURSOR_SIZE]
+            if len(slot) < CURSOR_SIZE or slot[:4] != _CURSOR_MAGIC or slot[4] != VERSION:
+                continue
+            _, _, flags, writes, use, offset, acked, written, stream, next_seq, crc = _CURSOR.unpack(slot)
+            if zlib.crc32(slot[:-4]) == crc and (best is None or writes > best.writes):
+                best = Cursor(use, offset, acked, written, stream, next_seq, bool(flags & CLEAN), writes)
+        return best

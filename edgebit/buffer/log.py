@@ -1,0 +1,539 @@
+"""The log: chunks on disk, in segments that are allocated in advance and reused.
+
+Promises
+- `open` never fails because of what it finds in the files: torn, zeroed or damaged parts are stepped over and counted,
+  a format from the future is set aside. It fails (OSError) only when the directory can't be used at all.
+- It never takes more than `limit` bytes for segments; all of it is reserved when it is opened, so a file system that
+  fills up later can't stop it. A chunk is one write, without a change of any metadata.
+- What was written and synced is read back, in order, until `acknowledge` has passed it.
+- A chunk that can't be read is counted, and the next one that can is found.
+
+A position is (use, offset): the number of the segment's use and a place in it; positions grow. The cursor file says how
+far the collector has acknowledged; it is a hint, written at most once a second by the owner.
+
+It must not know outputs, time-outs, memory limits or policies: queue.py does.
+"""
+
+from __future__ import annotations
+
+from edgebit.buffer import format
+from edgebit.buffer.segment import Segment
+from edgebit.errors import reason
+from edgebit.record import Chunk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgebit.buffer.files import File, Files
+    from edgebit.buffer.format import Header
+
+    Position = tuple[int, int]
+
+SMALLEST_DISK = 1 << 20
+_POSITIONS = 1024  # sources whose position is remembered in the log
+_DAMAGED_COPIES = 2  # segments kept for the curious
+
+
+def segment_size(limit: int) -> int:
+    """A sixteenth of the limit, between 64 KiB and 16 MiB, in whole pages."""
+    return max(64 * 1024, min(limit // 16, 16 << 20)) // 4096 * 4096
+
+
+class Place:
+    """Where a chunk is in the log: from `start` to `end`, and the records written up to and including it."""
+
+    __slots__ = ("after", "end", "start")
+
+    def __init__(self, start: Position, end: Position, after: int) -> None:
+        self.start, self.end, self.after = start, end, after
+
+
+class Log:
+    """See the module's docstring.
+
+    lost   called with (reason, count, first sequence, stream) for what is damaged
+    note   called with a line for the agent's log
+    """
+
+    def __init__(self, files: Files, directory: str, limit: int, *, lost: Callable[[str, int, int, bytes], object],
+                 note: Callable[[str], object]) -> None:  # fmt: skip
+        self.files, self.directory, self.limit = files, directory, limit
+        self._lost, self._note = lost, note
+        self._used: list[Segment] = []  # with chunks from the cursor on, oldest first; the last one is written to
+        self._free: list[Segment] = []
+        self._cursor_file: File | None = None
+        self.cursor = format.Cursor()
+        self._saved: tuple[int, int, int, int] | None = None  # what the cursor file says
+        self._next_use = 1
+        self._active: Segment | None = None  # the last of _used, if it may be written to
+        self._aside = 0  # bytes of segments that can't be used
+        self._passed = 0  # records written up to the chunk that was read last
+        self._told = 0  # records written up to here were delivered, or their loss was told
+        self._last: tuple[bytes, int] = (b"", 0)  # stream and sequence of the record that was read last
+        self._holes: list[tuple[int, int]] = []  # what was dropped ahead of the reader, counted as written
+        self._unsynced: list[Segment] = []
+        self._durable = 0  # records written when the log was last synced, and where that was
+        self._durable_end: Position = (0, 0)
+        self.written = 0  # records that were ever written here
+        self.read_at: Position = (0, 0)
+        self.positions: dict[str, int] = {}  # of sources, after the newest chunk
+        self.bytes_written = self.payload_written = self.syncs = 0
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Find what is there, reserve what is missing. Raises OSError if the directory can't be used."""
+        self.files.makedirs(self.directory)
+        self._open_cursor()
+        highest = self._open_segments()
+        self._next_use = max(highest, self.cursor.use) + 1
+        self._sort_out()
+        self._find_end()
+        self._read_positions()
+        self._resize()
+        self._durable, self._durable_end = self.written, self.end
+        self.rewind()
+        self._told = self.cursor.acked
+
+    def _open_cursor(self) -> None:
+        path = f"{self.directory}/cursor"
+        try:
+            data = self.files.read(path)
+            self._cursor_file = self.files.open(path) if len(data) >= 2 * format.SLOT else None
+        except OSError as error:
+            self._note(f"the cursor can't be read ({reason(error)}); what is stored is delivered again")
+            data = b""
+        found = format.Cursor.newest(data)
+        if found is not None:
+            self.cursor = found
+        if self._cursor_file is None:
+            if data:
+                self.files.unlink(path)
+            self._cursor_file = self.files.create(path, 2 * format.SLOT)
+
+    def _open_segments(self) -> int:
+        highest = 0
+        for name in self.files.listdir(self.directory):
+            if not name.endswith(".seg"):
+                continue
+            try:
+                segment = Segment(name, self.files.open(f"{self.directory}/{name}"))
+            except OSError as error:
+                self._note(f"{name} can't be opened ({reason(error)}); it is left alone")
+                continue
+            if segment.size < 2 * format.HEADER_SIZE:
+                self._remove(segment)  # cut off while it was made
+                continue
+            try:
+                segment.first()
+            except format.UnknownVersion as error:
+                self._leave(segment, f"its format version {error} is not known here")
+                continue
+            except OSError as error:
+                self._leave(segment, reason(error))
+                continue
+            highest = max(highest, segment.use)
+            (self._used if segment.use else self._free).append(segment)
+        return highest
+
+    def _sort_out(self) -> None:
+        """Segments before the cursor are free; the rest in the order in which they were written."""
+        self._used.sort(key=lambda segment: segment.use)
+        keep = []
+        for segment in self._used:
+            if segment.use < self.cursor.use:
+                segment.use = 0
+                self._free.append(segment)
+            else:
+                keep.append(segment)
+        self._used = keep
+        if keep and keep[0].use != self.cursor.use:
+            # The cursor is lost, or its segment: begin with the oldest chunk there is.
+            self.cursor.use, self.cursor.offset = keep[0].use, 0
+            first = next((header for _, header, _ in keep[0].scan()), None)
+            if first is not None:
+                self.cursor.acked = max(self.cursor.acked, first.before)
+
+    def _find_end(self) -> None:
+        """Where the newest segment ends, and what the cursor knows to be missing behind it."""
+        written = self.cursor.acked
+        if self._used:
+            last = self._used[-1]
+            end = self.cursor.offset if last.use == self.cursor.use else 0
+            newest: Header | None = None
+            for at, header, good in last.scan():
+                if not good and header.after > self.cursor.written and self._is_tail(last, at, header):
+                    break  # torn while it was written, and not yet said to be there: the normal end of a log
+                end, newest = max(end, at + header.length), header
+            last.end = end
+            self._active = last
+            if newest is not None:
+                written = max(written, newest.after)
+        missing = self.cursor.written - written
+        if missing > 0:
+            self._lost("damaged on disk", missing, max(1, self.cursor.next_seq - missing), self.cursor.stream)
+        self.written = max(written, self.cursor.written)
+
+    def _is_tail(self, segment: Segment, at: int, header: Header) -> bool:
+        return segment.next_good(at + header.length) is None
+
+    def _read_positions(self) -> None:
+        """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before."""
+        for segment in reversed(self._used):
+            for _, header, good in segment.scan():
+                if good:
+                    self._take_marks(header.marks)
+            if self.positions:
+                return
+
+    def _take_marks(self, marks: bytes) -> None:
+        if not marks:
+            return
+        import cbor2
+
+        try:
+            found = cbor2.loads(marks)
+            self.positions.update({str(key): int(value) for key, value in found.items()})
+        except (cbor2.CBORError, ValueError, AttributeError, TypeError):
+            pass  # the checksum was right, so another version wrote them; without them lines are read again
+
+    def _resize(self) -> None:
+        """Make the segments that the limit allows; give up free ones beyond it. A full disk makes it smaller."""
+        size = segment_size(self.limit)
+        total = self._total()
+        while self._free and total > self.limit:
+            segment = self._free.pop()
+            total -= segment.size
+            self._remove(segment)
+        number = 0
+        names = {segment.name for segment in self._used + self._free}
+        while total + size <= self.limit:
+            while (name := f"{number:06d}.seg") in names:
+                number += 1
+            try:
+                file = self.files.create(f"{self.directory}/{name}", size)
+            except FileExistsError:
+                names.add(name)
+                continue
+            except OSError as error:
+                self._note(f"only {total} of {self.limit} bytes of disk could be reserved: {reason(error)}")
+                if not self._used and not self._free:
+                    raise
+                return
+            names.add(name)
+            total += size
+            self._free.append(Segment(name, file))
+
+    def _total(self) -> int:
+        return self._aside + sum(segment.size for segment in self._used + self._free)
+
+    def _remove(self, segment: Segment) -> None:
+        segment.file.close()
+        try:
+            self.files.unlink(f"{self.directory}/{segment.name}")
+        except OSError as error:
+            self._note(f"{segment.name} can't be removed: {reason(error)}")
+
+    def _leave(self, segment: Segment, why: str) -> None:
+        """Don't touch a file that can't be understood; a newer program or a person may."""
+        segment.file.close()
+        self._aside += segment.size
+        self._note(f"{segment.name} is set aside, not used and not changed: {why}")
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    @property
+    def largest(self) -> int:
+        """Bytes that header, tag, marks and payload of one chunk may take together."""
+        return min((segment.size for segment in self._used + self._free), default=0)
+
+    def write(self, tag: str, payload: bytes, count: int, seq: int, stream: bytes, moment: format.Moment,
+              marks: dict[str, int] | None = None) -> Place | None:  # fmt: skip
+        """Append a chunk; None if there is no room. Raises OSError; then nothing was appended."""
+        raw_tag = tag.encode("utf-8", "surrogateescape")[: format.MAX_TAG]
+        active = self._active
+        for fresh in (False, True):
+            packed = self._marks(marks, whole=fresh or active is None or active.end == 0)
+            length = format.packed_length(len(raw_tag), len(packed), len(payload))
+            if active is not None and active.end + length <= active.size:
+                break
+            if fresh or not self._free or length > self._free[-1].size:
+                return None
+            active = self._free[-1]
+            active.end = 0
+        assert active is not None
+        new = active is not self._active
+        use = self._next_use if new else active.use
+        data = format.pack(tag=raw_tag, payload=payload, count=count, seq=seq, stream=stream, use=use, before=self.written,
+                           wall_ns=moment.wall_ns, boot_ns=moment.boot_ns, boot_id=moment.boot_id, marks=packed)  # fmt: skip
+        active.forget_block()
+        active.file.pwrite(data, active.end)
+        if new:
+            self._free.pop()
+            active.use, self._next_use = use, use + 1
+            self._used.append(active)
+            self._active = active
+            if len(self._used) == 1:
+                # Nothing else is waiting: the cursor can as well stand here.
+                self.cursor.use, self.cursor.offset = use, 0
+                if self.read_at < (use, 0):
+                    self.read_at = (use, 0)
+        start = (active.use, active.end)
+        active.end += len(data)
+        self.written += count
+        if marks:
+            for key, value in marks.items():
+                self.positions.pop(key, None)  # the newest last
+                self.positions[key] = value
+            while len(self.positions) > min(_POSITIONS, self.largest // 1024):
+                del self.positions[next(iter(self.positions))]
+        if active not in self._unsynced:
+            self._unsynced.append(active)
+        self.bytes_written += len(data)
+        self.payload_written += len(payload)
+        return Place(start, (active.use, active.end), self.written)
+
+    def fits(self, tag: str, payload: bytes, marks: dict[str, int] | None) -> bool:
+        """Whether such a chunk has a place in an empty segment."""
+        marks_length = len(self._marks(marks, whole=True))
+        return (
+            format.packed_length(len(tag.encode("utf-8", "surrogateescape")), marks_length, len(payload))
+            <= self.largest
+        )
+
+    def _marks(self, marks: dict[str, int] | None, whole: bool) -> bytes:
+        known = {**self.positions, **(marks or {})} if whole else marks
+        if not known:
+            return b""
+        import cbor2
+
+        return bytes(cbor2.dumps(known))
+
+    def sync(self) -> None:
+        """What was written is on the medium. Raises OSError; then what was written since the last time may not be."""
+        while self._unsynced:
+            self._unsynced[-1].file.sync()
+            self._unsynced.pop()
+            self.syncs += 1
+        self._durable, self._durable_end = self.written, self.end
+
+    def abandon_unsynced(self) -> None:
+        """After a failed sync: what was written since the last good one counts as not written, and goes elsewhere when it
+        is written again; the newest segment is left as it is."""
+        use, offset = self._durable_end
+        for segment in self._unsynced:
+            segment.end = max(1, offset) if segment.use == use else 1
+        self._active = None
+        self._unsynced.clear()
+        self.written = max(self._durable, self.cursor.acked)
+
+    def skip_active(self) -> None:
+        """Writing to the newest segment fails again and again: go on in another one."""
+        self._active = None
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self, upto: Position | None = None) -> Chunk | None:
+        """The chunk at `read_at`, which moves behind it; None at the end (or at `upto`)."""
+        while True:
+            segment = self._segment_at(self.read_at[0])
+            if upto is not None and self.read_at >= upto:
+                return None
+            if segment is None:
+                self.read_at = max(self.read_at, self.end)
+                return None
+            if segment.use > self.read_at[0]:
+                self.read_at = (segment.use, 0)
+                continue
+            at, header = self._next_header(segment, self.read_at[1])
+            if header is None:
+                if segment is self._used[-1]:
+                    self.read_at = max(self.read_at, self.end)
+                    return None
+                self.read_at = (segment.use + 1, 0)
+                continue
+            if upto is not None and (segment.use, at) >= upto:
+                return None
+            self.read_at = (segment.use, at + header.length)
+            if header.after <= self._passed:
+                continue  # written twice, because the first time was not known to have succeeded
+            self._passed = header.after
+            self._tell_gap(header)
+            payload = segment.payload(at, header)
+            if payload is None:
+                if header.after > self._told:
+                    self._lost("damaged on disk", header.count, header.seq, header.stream)
+                    self._keep_copy(segment)
+                    self._told = header.after
+                continue
+            self._told = max(self._told, header.after)
+            return self._chunk(segment, at, header, payload)
+
+    def _chunk(self, segment: Segment, at: int, header: Header, payload: bytes) -> Chunk:
+        chunk = Chunk(header.tag.decode("utf-8", "surrogateescape"), None, 0, header.seq, payload=payload,
+                      count=header.count, stream=header.stream.hex())  # fmt: skip
+        chunk.place = Place((segment.use, at), (segment.use, at + header.length), header.after)
+        chunk.moment = format.Moment(header.wall_ns, header.boot_ns, header.boot_id)
+        return chunk
+
+    def _segment_at(self, use: int) -> Segment | None:
+        """The segment of this use, or else the next one."""
+        for segment in self._used:
+            if segment.use >= use:
+                return segment
+        return None
+
+    def _next_header(self, segment: Segment, at: int) -> tuple[int, Header | None]:
+        end = segment.end or segment.size  # 0 in a segment that was full before this start
+        if at + format.HEADER_SIZE > end:
+            return at, None
+        try:
+            header = segment.header(at)
+        except format.UnknownVersion:
+            header = None
+        if header is not None and header.use == segment.use and at + header.length <= end:
+            return at, header
+        found = segment.next_good(at)
+        return found if found is not None and found[0] < end else (at, None)
+
+    def _tell_gap(self, header: Header) -> None:
+        """Records that were written before this chunk and neither turned up nor were dropped are damaged."""
+        missing = header.before - self._told
+        if missing > 0:
+            for hole in [hole for hole in self._holes if hole[0] >= self._told and hole[1] <= header.before]:
+                self._holes.remove(hole)
+                missing -= hole[1] - hole[0]
+        if missing > 0:
+            stream, seq = self._last
+            first = seq + 1 if stream == header.stream else max(1, header.seq - missing)
+            self._lost("damaged on disk", missing, first, header.stream)
+        self._told = max(self._told, header.before)
+        self._last = (header.stream, header.last_seq)
+
+    def _keep_copy(self, segment: Segment) -> None:
+        """A copy of the segment for the curious, if there is room for two."""
+        directory = f"{self.directory}/damaged"
+        try:
+            if (
+                len(self.files.listdir(directory)) >= _DAMAGED_COPIES
+                or self.files.free(self.directory) < 2 * segment.size
+            ):
+                return
+            name = f"{directory}/{segment.use:012d}-{segment.name}"
+            self.files.makedirs(directory)
+            if f"{segment.use:012d}-{segment.name}" not in self.files.listdir(directory):
+                self.files.replace(name, segment.file.pread(segment.size, 0), sync=False)
+                self._note(f"a copy of the damaged segment is kept as {name}")
+        except OSError:
+            pass  # it was for the curious only
+
+    # -- forgetting --------------------------------------------------------------------------------------------------
+
+    def acknowledge(self, place: Place) -> None:
+        """Everything up to this chunk is with the collector; whole segments before it become free."""
+        if place.end <= (self.cursor.use, self.cursor.offset):
+            return
+        self.cursor.use, self.cursor.offset = place.end
+        self.cursor.acked = max(self.cursor.acked, place.after)
+        self._told = max(self._told, place.after)
+        self.read_at = max(self.read_at, place.end)
+        while self._used and self._used[0].use < place.end[0]:
+            self._release(self._used.pop(0))
+        if self.empty and self._used and self._used[0].end * 2 > self._used[0].size:
+            # Nothing waits: the next chunk begins a new use, so that little is scanned at the next start.
+            self._release(self._used.pop())
+            self._active = None
+
+    def _release(self, segment: Segment) -> None:
+        segment.end = 0
+        segment.forget_block()
+        if segment in self._unsynced:
+            self._unsynced.remove(segment)
+        if self._total() + segment.size > self.limit:
+            self._remove(segment)
+        else:
+            # The oldest free one is taken first, so that wear is spread over all of them.
+            self._free.insert(0, segment)
+
+    def drop_oldest(self, out: Position | None) -> list[tuple[bytes, int, int]] | None:
+        """Free the oldest segment with nothing in it that is on its way (up to the position `out`); what was in it as
+        (stream, first, count), or None if there is none to drop."""
+        for i, segment in enumerate(self._used[:-1]):
+            if out is not None and segment.use <= out[0]:
+                continue
+            at_cursor = segment.use == self.cursor.use
+            found = [header for at, header, _ in segment.scan() if not at_cursor or at >= self.cursor.offset]
+            del self._used[i]
+            self._release(segment)
+            if found:
+                self._holes = [*self._holes[-64:], (found[0].before, found[-1].after)]
+            if i == 0:
+                self.cursor.use, self.cursor.offset = self._used[0].use, 0
+                self.cursor.acked = max([self.cursor.acked, *(header.after for header in found)])
+                self._told = max(self._told, self.cursor.acked)
+            if self.read_at[0] <= segment.use:
+                self.read_at = (segment.use + 1, 0)
+            return [(header.stream, header.seq, header.count) for header in found]
+        return None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing that is stored waits for an acknowledgement."""
+        if not self._used:
+            return True
+        return len(self._used) == 1 and self._used[0] is self._active and self._active.end <= self.cursor.offset
+
+    @property
+    def end(self) -> Position:
+        """Where the next chunk would go, or behind everything."""
+        return (self._active.use, self._active.end) if self._active is not None else (self._next_use, 0)
+
+    @property
+    def disk_used(self) -> int:
+        """Bytes of segments that hold something."""
+        return sum(segment.size for segment in self._used)
+
+    @property
+    def waiting(self) -> int:
+        """Records that are stored and not acknowledged."""
+        return self.written - self.cursor.acked
+
+    def skip_to(self, place: Place) -> None:
+        """Read on behind this chunk."""
+        if self.read_at < place.end:
+            self.read_at, self._passed = place.end, place.after
+            self._told = max(self._told, place.after)
+
+    def skip_segment(self) -> None:
+        """Reading fails here again and again: go on in the next segment; what is missed is counted there."""
+        self.read_at = max((self.read_at[0] + 1, 0), (self.cursor.use, self.cursor.offset))
+
+    def rewind(self) -> None:
+        """Read again from the cursor."""
+        self.read_at = (self.cursor.use, self.cursor.offset)
+        self._passed = self.cursor.acked
+
+    # -- the cursor file ---------------------------------------------------------------------------------------------
+
+    def save_cursor(self, stream: bytes, next_seq: int, clean: bool = False, sync: bool = False) -> bool:
+        """Write the cursor if it has moved; True if it was written. Raises OSError."""
+        state = (self.cursor.use, self.cursor.offset, self._durable, int(clean))
+        if state == self._saved or self._cursor_file is None:
+            return False
+        cursor = self.cursor
+        cursor.written, cursor.stream, cursor.next_seq, cursor.clean = self._durable, stream, next_seq, clean
+        cursor.writes += 1
+        data = cursor.pack()
+        self._cursor_file.pwrite(data, (cursor.writes & 1) * format.SLOT)
+        self.bytes_written += len(data)
+        if clean or sync:
+            self._cursor_file.sync()
+        self._saved = state
+        return True
+
+    def close(self) -> None:
+        for segment in self._used + self._free:
+            segment.file.close()
+        if self._cursor_file is not None:
+            self._cursor_file.close()

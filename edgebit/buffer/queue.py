@@ -1,0 +1,268 @@
+"""The queue of one output, in memory: bounded in bytes; nothing in it survives the process.
+
+What is appended grows a chunk per tag until the chunk is big enough, or until the sender asks for whatever there is; then
+it is sealed: it gets its sequence numbers and joins the queue. So a backlog consists of full chunks, however small the
+pieces were in which it came. When space gets short, waiting chunks are turned into bytes, a fifth of their size, before
+anything blocks or is dropped. disk.py adds a part on disk to it.
+
+It must not know outputs, selectors or files.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edgebit.buffer import BLOCK, DROP_OLDEST
+from edgebit.record import Chunk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from edgebit.buffer.format import Moment
+    from edgebit.plugin import Receipt
+    from edgebit.record import Record
+
+    class Clocks(Protocol):
+        def monotonic(self) -> float: ...
+
+        def moment(self) -> Moment: ...
+
+
+LARGEST_CHUNK = 512 * 1024  # bytes of decoded records, about 100 KiB of payload
+
+
+class Buffer:
+    """See edgebit.buffer for the contract.
+
+    limit     bytes that it may hold in memory
+    overflow  what to do when it is full
+    lost      called with (reason, count, first sequence, stream id) for each loss
+    max_age   seconds after which an undelivered record is dropped; 0 keeps it
+    """
+
+    def __init__(self, limit: int, overflow: str, stream_id: str, lost: Callable[[str, int, int, str], object],
+                 chunk_size: int = LARGEST_CHUNK, *, clocks: Clocks, max_age: float = 0.0) -> None:  # fmt: skip
+        self.limit, self.overflow, self.stream_id = limit, overflow, stream_id
+        self.chunk_size = max(1024, min(chunk_size, limit // 8))
+        self.used = 0
+        self._lost, self._clocks, self._max_age = lost, clocks, max_age
+        self._queue: deque[Chunk] = deque()  # sealed, by sequence
+        self._out = 0  # how many at its head have been handed out
+        self._open: dict[str, Chunk] = {}  # by tag, the longest waiting first
+        self._count = 0  # records in memory
+        self._next_seq = 1
+
+    # -- in ----------------------------------------------------------------------------------------------------------
+
+    def append(self, tag: str, records: list[Record], size: int, receipt: Receipt | None = None) -> int:
+        """Take records that cost `size` bytes together; how many were taken, always a prefix."""
+        taken = 0
+        while taken < len(records):
+            piece, cost = self._piece(records, size, taken)
+            need = cost + Chunk.OVERHEAD
+            if need > self.limit:
+                self._skip("larger than the whole buffer", len(piece))
+                taken += len(piece)
+                continue
+            if self.used + need > self.limit and not self._make_room(need):
+                if self.overflow == BLOCK:
+                    return taken
+                if self.overflow != DROP_OLDEST or not self._drop_oldest(need):
+                    self._skip("buffer full", len(records) - taken)
+                    break
+            self._put(tag, piece, cost, receipt)
+            taken += len(piece)
+        return len(records)
+
+    def _put(self, tag: str, piece: list[Record], cost: int, receipt: Receipt | None) -> None:
+        chunk = self._open.get(tag)  # only now: making room may have sealed it
+        if chunk is not None and chunk.size + cost > self.chunk_size:
+            self._seal(chunk)
+            chunk = None
+        if chunk is None:
+            chunk = self._open[tag] = Chunk(tag, [], 0, born=self._clocks.monotonic())
+            self.used += Chunk.OVERHEAD
+        chunk.extend(piece, cost)
+        self.used += cost
+        self._count += len(piece)
+        if receipt is not None:
+            receipt.hold()
+            chunk.done.append(receipt.release)
+            if receipt.mark is not None:
+                if chunk.marks is None:
+                    chunk.marks = {}
+                chunk.marks[receipt.mark[0]] = receipt.mark[1]
+        if chunk.size >= self.chunk_size:
+            self._seal(chunk)
+
+    def _piece(self, records: list[Record], size: int, start: int) -> tuple[list[Record], int]:
+        """The next records that make at most one chunk, and their share of the size."""
+        left = len(records) - start
+        n = min(left, max(1, self.chunk_size * len(records) // max(1, size)))
+        if n == len(records):
+            return records, size
+        return records[start : start + n], size * n // len(records)
+
+    def _seal(self, chunk: Chunk) -> None:
+        del self._open[chunk.tag]
+        chunk.seq, chunk.stream = self._next_seq, self.stream_id
+        self._next_seq += chunk.count
+        self._queue.append(chunk)
+
+    def _seal_all(self) -> None:
+        for chunk in list(self._open.values()):
+            self._seal(chunk)
+
+    def holds(self, mark: tuple[str, int]) -> bool:
+        """Whether the records up to this position of a source were stored before the last restart."""
+        return False
+
+    def recovered(self, source: str) -> int | None:
+        """The position of a source after the newest record of it that was found in the buffer at the start."""
+        return None
+
+    # -- out ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> int:
+        """Records that wait or are on their way."""
+        return self._count
+
+    @property
+    def ready(self) -> bool:
+        """A sealed chunk waits to be handed out."""
+        return self._out < len(self._queue)
+
+    @property
+    def waiting(self) -> bool:
+        """Anything waits to be handed out, also chunks that still grow."""
+        return bool(self._open) or self.ready
+
+    def read(self, flush: bool = False) -> Chunk | None:
+        """The next chunk. With `flush`, chunks that still grow are sealed when no other is left."""
+        if self._out == len(self._queue):
+            if flush:
+                self._seal_all()
+            if self._out == len(self._queue):
+                return None
+        chunk = self._queue[self._out]
+        self._out += 1
+        return chunk
+
+    def rewind(self) -> None:
+        """Hand out again from the oldest chunk that is not acknowledged."""
+        self._out = 0
+
+    def ack(self, chunk: Chunk) -> None:
+        """Everything up to this chunk, which was handed out, is with the collector."""
+        for i in range(self._out):
+            if self._queue[i] is chunk:
+                for _ in range(i + 1):
+                    self._forget_first()
+                return
+
+    def _forget_first(self) -> None:
+        chunk = self._queue[0]
+        self._remove(0)
+        self._out = max(0, self._out - 1)
+        chunk.release()
+
+    def _remove(self, i: int) -> None:
+        """Take a chunk out of the queue and of every account of it."""
+        chunk = self._queue[i]
+        del self._queue[i]
+        self.used -= chunk.size
+        self._count -= chunk.count
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """The end of a turn: do what is due."""
+        if self._max_age:
+            self._drop_expired(self._clocks.monotonic())
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds until `commit` has something to do, or None; the owner sets a timer."""
+        oldest = self._queue[0] if self._queue else next(iter(self._open.values()), None)
+        if not self._max_age or oldest is None:
+            return None
+        return max(0.0, oldest.born + self._max_age - self._clocks.monotonic()) + 0.001
+
+    def _drop_expired(self, now: float) -> None:
+        """Drop what waits longer than it may and isn't on its way."""
+        if self._open and next(iter(self._open.values())).born + self._max_age < now:
+            self._seal_all()
+        while self._queue and not self._out and self._queue[0].born + self._max_age < now:
+            chunk = self._queue[0]
+            self._lost("expired", chunk.count, chunk.seq, chunk.stream)
+            self._forget_first()
+
+    # -- when it is full ---------------------------------------------------------------------------------------------
+
+    def _make_room(self, need: int) -> bool:
+        """Turn waiting chunks into bytes, the newest first: the oldest will be wanted decoded soonest."""
+        for i in range(len(self._queue) - 1, self._out - 1, -1):
+            if self._compact(self._queue[i]) and self.used + need <= self.limit:
+                return True
+        for chunk in list(self._open.values()):
+            if self.used + need <= self.limit:
+                break
+            self._seal(chunk)
+            self._compact(chunk)
+        return self.used + need <= self.limit
+
+    def _compact(self, chunk: Chunk) -> bool:
+        if chunk.compacted:
+            return False
+        before = chunk.size
+        chunk.compact()
+        self.used += chunk.size - before
+        return True
+
+    def relax(self) -> None:
+        """Called when a turn is over: keep half of the space free of decoded backlog, so the next turn finds room."""
+        if self.used > self.limit // 2:
+            for i in range(self._out, len(self._queue)):
+                if self._compact(self._queue[i]) and self.used <= self.limit // 2:
+                    break
+
+    def _drop_oldest(self, need: int) -> bool:
+        """Drop what waits longest and isn't on its way. False if what is on its way leaves no room."""
+        while self.used + need > self.limit:
+            if self._out == len(self._queue):
+                if not self._open:
+                    return False
+                self._seal(next(iter(self._open.values())))
+                continue
+            chunk = self._queue[self._out]
+            self._remove(self._out)
+            self._lost("buffer full, oldest dropped", chunk.count, chunk.seq, chunk.stream)
+            chunk.release()
+        return True
+
+    def _skip(self, why: str, count: int) -> None:
+        """Count records that are not taken; they use up sequence numbers, so the gap can be explained."""
+        self._seal_all()
+        self._lost(why, count, self._next_seq, self.stream_id)
+        self._next_seq += count
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def close(self, why: str) -> int:
+        """The process ends: count what is left as lost, but for chunks whose input waits for a receipt; it will read them
+        again. Returns the number of records of these."""
+        self._seal_all()
+        again = 0
+        for chunk in self._queue:
+            if chunk.place is not None:
+                continue
+            if chunk.done:
+                again += chunk.count
+            else:
+                self._lost(why, chunk.count, chunk.seq, chunk.stream)
+        self._queue.clear()
+        self._out = self.used = self._count = 0
+        return again

@@ -1,0 +1,98 @@
+"""One segment: a file of fixed size that holds chunks one after the other, and how it is scanned."""
+
+from __future__ import annotations
+
+import zlib
+
+from edgebit.buffer import format
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgebit.buffer.files import File
+    from edgebit.buffer.format import Header
+
+_BLOCK = 64 * 1024  # bytes read at once when looking for headers: small chunks come many to a read
+ZEROS = bytes(4096)
+
+
+class Segment:
+    """`use` is 0 while it is free. `end` is where the next chunk goes, known only of the newest segment."""
+
+    __slots__ = ("_block", "_block_at", "end", "file", "name", "use")
+
+    def __init__(self, name: str, file: File) -> None:
+        self.name, self.file = name, file
+        self.use = self.end = 0
+        self._block, self._block_at = b"", 0
+
+    @property
+    def size(self) -> int:
+        return self.file.size
+
+    def header(self, at: int) -> Header | None:
+        """The header at `at`, or None. Raises UnknownVersion, OSError."""
+        for fresh in (False, True):  # what was read before may be older than a chunk that was written since
+            if fresh or not self._block_at <= at < self._block_at + len(self._block):
+                self._block, self._block_at = self.file.pread(_BLOCK, at), at
+            header = format.parse(self._block, at - self._block_at)
+            if header is not None:
+                return header
+            if self._block_at == at:
+                # Tags and marks may be longer than a block; their lengths are bounded by the file's.
+                if len(self._block) == _BLOCK and self._block[:4] == format.MAGIC:
+                    return format.parse(self.file.pread(self.size - at, at))
+                return None
+        return None
+
+    def payload(self, at: int, header: Header) -> bytes | None:
+        """The payload of the chunk at `at`, or None if it is damaged."""
+        start = at + header.payload_at
+        block_end = self._block_at + len(self._block)
+        if self._block_at <= start and start + header.payload_length <= block_end:
+            offset = start - self._block_at
+            data = self._block[offset : offset + header.payload_length]
+        else:
+            data = self.file.pread(header.payload_length, start)
+        return data if len(data) == header.payload_length and zlib.crc32(data) == header.crc else None
+
+    def next_good(self, at: int) -> tuple[int, Header] | None:
+        """The next chunk of this use whose header is whole, from `at` on; the whole rest of the segment is searched."""
+        if at >= self.size:
+            return None
+        found = format.find(self.file.pread(self.size - at, at), 0, self.use)
+        return (found[0] + at, found[1]) if found else None
+
+    def first(self) -> Header | None:
+        """Find out what this segment holds and set `use`; its first good header, or None for an empty one. Raises
+        UnknownVersion if it was written by another version."""
+        self.use = 0
+        header = self.header(0)
+        if header is None:
+            # Never used, or its first chunk is damaged: only a search can tell. Space that was reserved and never
+            # written is read as zeros without touching the medium.
+            found = format.find(self.file.pread(self.size, 0), 0, None)
+            header = found[1] if found else None
+        if header is not None:
+            self.use = header.use
+        return header
+
+    def scan(self, at: int = 0) -> Iterator[tuple[int, Header, bool]]:
+        """(place, header, payload is good) of every chunk of this use whose header is whole. Reads everything."""
+        while at + format.HEADER_SIZE <= self.size:
+            try:
+                header = self.header(at)
+            except format.UnknownVersion:
+                header = None
+            if header is None or header.use != self.use or at + header.length > self.size:
+                found = self.next_good(at)
+                if found is None:
+                    return
+                at, header = found
+            yield at, header, self.payload(at, header) is not None
+            at += header.length
+
+    def forget_block(self) -> None:
+        """The file was written: what was read of it may be old."""
+        self._block = b""

@@ -1,0 +1,99 @@
+"""The directories of buffers on disk: which output each belongs to, and which belong to none.
+
+``<state_dir>/buffers/<random name>/`` holds the log of one output, and ``stream.json`` there says of which one. The name
+is never made from the configuration, so that no change of it can make a backlog vanish or give it to another output by
+accident: a directory whose output is no longer configured is an orphan. It is kept, named at every start and by
+`edgebit check`, and can be drained or exported with `edgebit buffer`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from edgebit.errors import StateError, reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from edgebit.buffer.files import Files
+
+INFO = "stream.json"
+
+
+class Streams:
+    """The directory `<state_dir>/buffers`."""
+
+    def __init__(self, files: Files, state_dir: str) -> None:
+        self.files = files
+        self.path = os.path.join(state_dir, "buffers")
+
+    def all(self) -> dict[str, str]:
+        """Directory -> the output it belongs to, "" if that can't be read."""
+        import json
+
+        found = {}
+        for name in self.files.listdir(self.path):
+            directory = os.path.join(self.path, name)
+            try:
+                info = self.files.read(os.path.join(directory, INFO))
+                if not info and not any(n.endswith(".seg") for n in self.files.listdir(directory)):
+                    continue
+                found[directory] = str(json.loads(info)["output"])
+            except NotADirectoryError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError):
+                found[directory] = ""
+        return found
+
+    def of(self, output: str, new_name: str) -> str:
+        """The directory of an output, made if there is none. Raises StateError."""
+        import json
+
+        try:
+            for directory, owner in self.all().items():
+                if owner == output:
+                    return directory
+            directory = os.path.join(self.path, new_name)
+            self.files.makedirs(directory)
+            self.files.replace(
+                os.path.join(directory, INFO), json.dumps({"format": 1, "output": output}).encode() + b"\n"
+            )
+        except OSError as error:
+            raise StateError(f"the buffers in {self.path} can't be used: {reason(error)}; the agent's user must own the "
+                             "directory and be able to write there") from None  # fmt: skip
+        return directory
+
+    def orphans(self, outputs: set[str]) -> dict[str, str]:
+        """Directories that hold something and belong to none of these outputs."""
+        return {
+            directory: owner
+            for directory, owner in self.all().items()
+            if owner not in outputs and any(name.endswith(".seg") for name in self.files.listdir(directory))
+        }
+
+
+class Lock:
+    """One process a state directory: an flock on `<state_dir>/lock`, given back by the kernel when the process ends,
+    however it ends."""
+
+    def __init__(self, state_dir: str) -> None:
+        import fcntl
+
+        path = os.path.join(state_dir, "lock")
+        try:
+            os.makedirs(state_dir, mode=0o750, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise StateError(f"the state directory {state_dir} can't be used: {reason(error)}; make it, give it to the "
+                             "agent's user, or name another one in service.state_dir") from None  # fmt: skip
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(self._fd, 32).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise StateError(f"another edgebit (process {owner}) uses the state directory {state_dir}; stop it, "
+                             "or give this one a service.state_dir of its own") from None  # fmt: skip
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+
+    def close(self) -> None:
+        os.close(self._fd)

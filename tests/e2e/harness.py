@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # it waits for real processes
+
 ROOT = Path(__file__).resolve().parents[2]
 SBIN = os.environ["PATH"] + ":/usr/sbin:/sbin"
 

@@ -12,6 +12,9 @@ from e2e.harness import ROOT, json_lines, listening, needs, running, wait_until
 
 pytestmark = pytest.mark.slow
 
+# A process group of its own, and no ignored signals: a shell ignores Ctrl-C for what it starts in the background.
+TERMINAL = ("env", "--default-signal=INT", "setsid")
+
 
 @pytest.fixture
 def env(tmp_path):
@@ -41,11 +44,11 @@ def processes_of(env):
 
 @contextlib.contextmanager
 def tools_run(tmp_path, env, *args):
-    """tools/run in a process group of its own, as a terminal starts it; its ports are fixed."""
+    """tools/run as a terminal starts it, until Ctrl-C; its ports are fixed."""
     for port in (5140, 1883 if args else 9880):
         if listening(port):
             pytest.skip(f"something listens on port {port} already")
-    with running(tmp_path, command=["setsid", str(ROOT / "tools/run"), *args], env=env) as process:
+    with running(tmp_path, command=[*TERMINAL, str(ROOT / "tools/run"), *args], env=env) as process:
         process.wait_log("Send a line of your own", 30)
         yield process
         os.killpg(process.process.pid, signal.SIGINT)  # Ctrl-C

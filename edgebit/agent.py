@@ -16,6 +16,7 @@ from edgebit.errors import ConfigError, reason
 from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
 from edgebit.notify import Notifier
+from edgebit.reporter import Reporter
 from edgebit.stats import Stats
 from edgebit.supervisor import Host, Shared
 
@@ -23,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edgebit.buffer.streams import Lock
     from edgebit.config.model import Config
     from edgebit.log import Sink
     from edgebit.loop import Timer
@@ -54,6 +56,9 @@ class Agent:
         self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
         self._svc = svc
         self._notifier = Notifier(env, self.log)
+        self._reporter = Reporter(self.stats.ledger, self.pipeline.routes, self.shared.state_dir, self.loop, self.log)
+        self._lock: Lock | None = None
+        self._commit_timer: Timer | None = None
         self.ready = False
         self.stopping = False
         self._grace: Timer | None = None
@@ -88,20 +93,45 @@ class Agent:
         self.log.info(
             f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}"
         )
-        self._make_state_dir()
+        self._open_state()
         for host in [*self.outputs, *self.inputs]:  # outputs first: nothing is taken that has nowhere to go
             host.start()
         self.loop.call_later(self._svc.ready_timeout, self._ready_anyhow)
         if self._notifier.watchdog:
             self._watchdog()
 
-    def _make_state_dir(self) -> None:
+    def _open_state(self) -> None:
+        """Take the state directory and open the buffers in it. Raises StateError."""
         path = self.shared.state_dir
+        on_disk = [route for route in self.pipeline.routes if route.open_buffer is not None]
+        if on_disk or any(host.plugin.keeps_state for host in self.inputs):
+            from edgebit.buffer.streams import Lock
+
+            self._lock = Lock(path)
+        else:
+            try:
+                os.makedirs(path, mode=0o750, exist_ok=True)
+            except OSError as error:
+                self.log.warn(f"cannot make the state directory: {reason(error)}; dead letters and the ledger can't be "
+                              "kept. Make it, or name another one in service.state_dir")  # fmt: skip
+        self._reporter.load()
+        for route in on_disk:
+            assert route.open_buffer is not None
+            route.buffer = route.sender.buffer = route.open_buffer()
+        for directory, owner in self.orphans().items():
+            self.log.warn(f"{directory} holds records of {owner or 'an unknown output'}, which is not configured; they are "
+                          "kept. See: edgebit buffer ls")  # fmt: skip
+
+    def orphans(self) -> dict[str, str]:
+        """Buffers on disk that belong to no output of this configuration: directory -> its former output."""
+        from edgebit.buffer.files import Files
+        from edgebit.buffer.streams import Streams
+
+        names = {route.name for route in self.pipeline.routes if route.open_buffer is not None}
         try:
-            os.makedirs(path, mode=0o750, exist_ok=True)
-        except OSError as error:
-            self.log.warn(f"cannot make the state directory: {reason(error)}; positions and dead letters can't be kept. "
-                          "Make it, or name another one in service.state_dir")  # fmt: skip
+            return Streams(Files(), self.shared.state_dir).orphans(names)
+        except OSError:
+            return {}
 
     def stop(self, why: str) -> None:
         """Stop reading and drain; the loop ends when the buffers are empty or `grace` is over."""
@@ -109,6 +139,7 @@ class Agent:
             return
         self.stopping = True
         self.log.info(f"{why}: stopping, up to {self._svc.grace:g} s to deliver what is left")
+        self._reporter.tell()
         self._notifier.send("STOPPING=1")
         for host in self.inputs:
             host.stop()
@@ -126,15 +157,21 @@ class Agent:
         for host in self.inputs:
             host.shut()
         for route in self.pipeline.routes:
-            again = route.buffer.abandon("not delivered before the stop")
+            waiting = route.buffer.records
+            again = route.buffer.close("not delivered before the stop")
             for _, _, records, _, receipt in route.parked:
                 if receipt is None:
-                    self.stats.lost(route.name, "not delivered before the stop", len(records))
+                    self.stats.ledger.lost(route.name, "not delivered before the stop", len(records))
                 else:
                     again += len(records)
+            if waiting and route.open_buffer is not None:
+                self.log.info(f"{waiting} records for {route.name} wait on disk for the next start")
             if again:
                 self.log.info(f"{again} records for {route.name} are not delivered yet; their inputs kept the position "
                               "and read them again at the next start")  # fmt: skip
+        self._reporter.save()
+        if self._lock is not None:
+            self._lock.close()
         for line in self.stats.lines():
             self.log.info(line)
         self.log.info("stopped")
@@ -143,7 +180,10 @@ class Agent:
     # -- the end of a turn -----------------------------------------------------------------------------------------------
 
     def _end_of_turn(self) -> None:
-        # Records of this turn are in the buffers or parked. Outputs first: what they deliver at once makes room.
+        # Records of this turn are in the buffers or parked. First of all make them durable, by policy: only then may a
+        # source be told, and nothing is promised before.
+        self._commit()
+        # Outputs next: what they deliver at once makes room.
         self.pipeline.pump()
         # Parked records have waited longest; then the inputs whose records all found a place may read again.
         self.pipeline.unpark()
@@ -154,6 +194,14 @@ class Agent:
             self._check_ended()
         if self.stopping and self.pipeline.idle:
             self.loop.stop()
+
+    def _commit(self) -> None:
+        if self._commit_timer is not None:
+            self._commit_timer.cancel()
+            self._commit_timer = None
+        due = self.pipeline.commit()
+        if due is not None:
+            self._commit_timer = self.loop.call_later(due, lambda: None)  # the end of that turn commits
 
     # -- events ----------------------------------------------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ import re
 
 from edgebit import match, registry, sender
 from edgebit.backoff import Backoff
+from edgebit.buffer.format import Moment
 from edgebit.buffer.queue import Buffer
 from edgebit.deadletter import DeadLetters
-from edgebit.errors import ConfigError, ConfigErrors, nearest
-from edgebit.log import LEVELS, Log
+from edgebit.errors import ConfigError, ConfigErrors, StateError, nearest, reason
+from edgebit.log import LEVELS, Log, Trouble
 from edgebit.options import REQUIRED, Option, Options, duration, plugin_ref, read, string
 from edgebit.pipeline import FilterStep, Pipeline, Route
 from edgebit.plugin import Filter, Format, Input, Output, Parser
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from edgebit.config.model import Config, Section
+    from edgebit.loop import Clock
 
 SERVICE_OPTIONS = (
     Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),
@@ -159,12 +161,13 @@ class _Builder:
         stream_id = self.new_stream_id()
         format = format_cls(opt, self.shared.agent_id, stream_id) if format_cls is not None else None
 
-        def lost(why: str, count: int, first: int) -> None:
+        def lost(why: str, count: int, first: int, stream: str) -> None:
             host.stats.add("lost", count)
-            if self.shared.stats.lost(name, why, count, first):
+            if self.shared.stats.ledger.lost(name, why, count, first, stream):
                 host.log.warn(f"losing records: {why}; they are counted")
 
-        buffer = Buffer(buf.memory, buf.overflow, stream_id, lost, buf.batch_size)
+        clocks = BufferClocks(self.shared.loop.clock)
+        buffer = Buffer(buf.memory, buf.overflow, stream_id, lost, buf.batch_size, clocks=clocks, max_age=buf.max_age)
         clock = self.shared.loop.clock.monotonic
         sender = Sender(name, output, format, buffer, flush=self.svc.flush, retry_limit=opt.retry_limit,
                         backoff=Backoff(opt.retry_first, opt.retry_cap, clock, self.shared.random),
@@ -172,10 +175,42 @@ class _Builder:
                         trouble=host.delivery_trouble, stats=host.stats, lost=lost, crashed=host.crashed,
                         parking=DeadLetters(self.shared.state_dir, name, host.log))  # fmt: skip
         host.sender = sender
-        host.stats.gauge("buffered_bytes", lambda: buffer.used)
-        host.stats.gauge("buffered_records", lambda: buffer.records)
+        route = Route(name, self.matcher(section, opt), buffer, sender)
+        host.stats.gauge("buffered_bytes", lambda: route.buffer.used)
+        host.stats.gauge("buffered_records", lambda: route.buffer.records)
+        storage = buf.storage if buf.storage != "auto" else "memory" if output.local else "hybrid"
+        if storage != "memory":
+            route.open_buffer = lambda: self.open_disk_buffer(host, route, buf, storage, lost, clocks)
         self.parts.outputs.append(host)
-        return Route(name, self.matcher(section, opt), buffer, sender)
+        return route
+
+    def open_disk_buffer(self, host: OutputHost, route: Route, buf: Options, storage: str,
+                         lost: Callable[[str, int, int, str], object], clocks: BufferClocks) -> Buffer:  # fmt: skip
+        """The buffer of an output with what is stored of it. Raises StateError if the directory can't be used."""
+        from edgebit.buffer.disk import DiskBuffer
+        from edgebit.buffer.files import Files
+        from edgebit.buffer.log import Log as DiskLog
+        from edgebit.buffer.streams import Streams
+
+        files = Files()
+        directory = Streams(files, self.shared.state_dir).of(host.name, self.new_stream_id())
+        log = DiskLog(files, directory, buf.disk, note=host.log.warn,
+                      lost=lambda why, count, first, stream: lost(why, count, first, stream.hex()))  # fmt: skip
+        try:
+            log.open()
+        except OSError as error:
+            raise StateError(f"{directory} can't be used for the buffer of {host.name}: {reason(error)}; the agent's user "
+                             "must own it, and it needs room for the option disk") from None  # fmt: skip
+        disk = DiskBuffer(buf.memory, buf.overflow, self.new_stream_id(), lost, buf.batch_size, clocks=clocks, log=log,
+                          trouble=Trouble(host.log, clocks.monotonic), spill=storage == "hybrid",
+                          spill_after=buf.spill_after, sync=buf.sync, max_age=buf.max_age)  # fmt: skip
+        host.stats.gauge("disk_bytes", lambda: log.disk_used)
+        host.stats.gauge("disk_bytes_written", lambda: log.bytes_written)
+        host.stats.gauge("disk_syncs", lambda: log.syncs)
+        host.stats.gauge("write_amplification", lambda: log.bytes_written / max(1, log.payload_written))
+        if disk.records:
+            host.log.info(f"{disk.records} records from before the start wait in {directory}")
+        return disk
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
@@ -242,6 +277,22 @@ class _Builder:
             return by_regex
         by_wildcard = match.wildcard(opt.match)
         return lambda tag: by_wildcard(tag) or by_regex(tag)
+
+
+class BufferClocks:
+    """The clocks of a buffer: the loop's, and which boot of the machine this is."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.monotonic = clock.monotonic
+        self._clock = clock
+        try:
+            with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+                self._boot_id = bytes.fromhex(file.read(36).decode().replace("-", ""))[:8]
+        except (OSError, ValueError):
+            self._boot_id = os.urandom(8)
+
+    def moment(self) -> Moment:
+        return Moment(self._clock.wall_ns(), self._clock.boot_ns(), self._boot_id)
 
 
 class _FilterHost(Host):

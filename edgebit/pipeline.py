@@ -58,11 +58,14 @@ class Route:
 
     def __init__(self, name: str, matches: Callable[[str], bool], buffer: Buffer, sender: Sender) -> None:
         self.name, self.matches, self.buffer, self.sender = name, matches, buffer, sender
+        self.open_buffer: Callable[[], Buffer] | None = None  # for one on disk, opened when the agent starts
         self.parked: deque[tuple[Source, str, list[Record], int, Receipt | None]] = deque()
         self.held: dict[str, Source] = {}  # inputs that wait for this route
 
     def offer(self, source: Source, tag: str, records: list[Record], size: int, receipt: Receipt | None) -> None:
         """Into the buffer, or what doesn't fit behind what is parked already."""
+        if receipt is not None and receipt.mark is not None and self.buffer.holds(receipt.mark):
+            return  # stored before the last restart; its input reads it again for the sake of another output
         taken = 0 if self.parked else self.buffer.append(tag, records, size, receipt)
         if taken < len(records):
             rest = records[taken:] if taken else records
@@ -140,7 +143,23 @@ class Pipeline:
             )
         return plan
 
+    def recovered(self, tag: str, source: str) -> list[int]:
+        """How far the buffers that records of this tag go to have stored a source already, one number each; -1 for a
+        buffer that knows nothing of it."""
+        positions = (route.buffer.recovered(source) for route in self.routes if route.matches(tag))
+        return [-1 if position is None else position for position in positions]
+
     # -- steps of the end of a turn, in the agent's order -------------------------------------------------------------
+
+    def commit(self) -> float | None:
+        """Let buffers on disk write and sync what is due; seconds until there is more of that to do, or None."""
+        times = []
+        for route in self.routes:
+            route.buffer.commit()
+            deadline = route.buffer.deadline
+            if deadline is not None:
+                times.append(deadline)
+        return min(times) if times else None
 
     def pump(self) -> None:
         """Hand batches to outputs."""

@@ -73,6 +73,11 @@ if TYPE_CHECKING:
             """Hand over a batch. `raw`: the bytes it was read from, for the memory account."""
             ...
 
+        def recovered(self, tag: str, source: str) -> list[int]:
+            """How far each of the outputs that take this tag has stored a source (see Receipt.mark) before the last
+            restart; -1 where nothing is known. Reading may begin at the smallest."""
+            ...
+
         def finished(self) -> None:
             """The source has ended for good (end of standard input); the agent stops when all inputs have."""
             ...
@@ -124,6 +129,8 @@ class Input(Plugin):
 
     Each input says in its docstring what pausing means for its source: what waits, what the kernel drops.
     """
+
+    keeps_state: ClassVar[bool] = False  # it writes to the state directory
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         self.opt, self.ctx = opt, ctx
@@ -294,6 +301,7 @@ class Output(Plugin):
     holds the back-off. After a retry the sender gives the same records again.
     """
 
+    local: ClassVar[bool] = False  # it writes on this machine; then records wait in memory unless the user wants more
     FORMATS: ClassVar[tuple[str, ...]] = ()  # the formats it can carry, the default first
     window = 1
 

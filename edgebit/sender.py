@@ -65,12 +65,33 @@ OPTIONS = (
     Option("retry.cap", duration, 60.0, "longest delay between two tries", minimum=0.1),
 )  # fmt: skip
 
+
+def sync_policy(value: object) -> float | None:
+    """When what is written is made durable: "always" (0), a time, or "never" (None)."""
+    if str(value).strip().lower() == "always":
+        return 0.0
+    if str(value).strip().lower() == "never":
+        return None
+    try:
+        return duration(value)
+    except BadValue:
+        raise BadValue('"always", a time such as "1s", or "never"') from None
+
+
 BUFFER_OPTIONS = (
-    Option("storage", ("memory",), "memory", "where records wait"),
+    Option("storage", ("auto", "memory", "filesystem", "hybrid"), "auto", "where records wait: in memory; on disk, written "
+           "before they count as accepted; or in memory while the collector keeps up and on disk when it doesn't (hybrid). "
+           "auto is hybrid, and memory for outputs that write on this machine"),
     Option("memory", size, 8 * 1024 * 1024, "bytes that may wait in memory, decoded records at what they cost there",
            minimum=16384),
     Option("overflow", ("block", "drop_oldest", "drop_newest"), "block", "what a full buffer does: pause the inputs "
            "that feed it, or drop and count"),
+    Option("disk", size, 64 * 1024 * 1024, "bytes of disk, all reserved at the start", minimum=1024 * 1024),
+    Option("sync", sync_policy, 1.0, "when what is written is made durable against a power cut: always, after this time at "
+           "most, or never (left to the system)"),
+    Option("spill_after", duration, 5.0, "hybrid: a record that has waited so long is written to disk"),
+    Option("max_age", duration, 0.0, "a record that has waited longer is dropped and counted; 0 keeps it. Counted by "
+           "elapsed time, not by the date"),
     Option("batch_size", size, 512 * 1024, "bytes of decoded records that make a full batch, about five times its "
            "encoded size", minimum=1024),
 )  # fmt: skip
@@ -195,6 +216,11 @@ class Sender:
             self._waiting.cancel()
             self._waiting = None
         self.pump_soon()
+
+    @property
+    def in_trouble(self) -> bool:
+        """The last try failed, and none has succeeded since."""
+        return bool(self._trouble)
 
     @property
     def empty(self) -> bool:

@@ -163,6 +163,10 @@ class InputHost(Host):
         assert self.pipeline is not None
         self.pipeline.emit(self, tag, records, raw, receipt)
 
+    def recovered(self, tag: str, source: str) -> list[int]:
+        assert self.pipeline is not None
+        return self.pipeline.recovered(tag, source)
+
     def finished(self) -> None:
         if self.state != "closed":
             self._close()

@@ -70,6 +70,7 @@ class File(Output):
     """Appends records to files."""
 
     NAME = "file"
+    local = True
     OPTIONS = (
         Option("path", string, "", "directory of the files; by default the one the agent was started in"),
         Option("file", string, "", "name of the file; by default the tag, with what can't be in a name replaced by _"),

@@ -23,6 +23,7 @@ class Stdout(Output):
     """Writes records to standard output."""
 
     NAME = "stdout"
+    local = True
     FORMATS = ("text", "json_lines", "json", "json_stream", "csv", "ltsv", "plain", "out_file", "template")
     fd = 1
 

@@ -53,6 +53,7 @@ class Sink2(Output):
     """An output that keeps texts; `up` says whether it takes them."""
 
     NAME = "sink"
+    local = True  # records wait in memory
     made = []
 
     def __init__(self, opt, ctx):

@@ -30,6 +30,7 @@ class FakeContext:
         self.receipts: list[Receipt] = []
         self.losses: list[str] = []
         self.ended = self.exited = False
+        self.stored: dict[str, list[int]] = {}
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -56,6 +57,9 @@ class FakeContext:
         self.emitted.append((tag, records, raw))
         if receipt is not None:
             self.receipts.append(receipt)
+
+    def recovered(self, tag: str, source: str) -> list[int]:
+        return self.stored.get(source, [-1])
 
     def finished(self) -> None:
         self.ended = True

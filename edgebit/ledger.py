@@ -1,0 +1,121 @@
+"""The ledger of losses: every record that was dropped, expired, rejected, damaged or given up, by output, reason and stream,
+with sequence numbers, so that a gap at the collector always has an explanation.
+
+It is kept across restarts (``<state_dir>/ledger.json``, written at most once a second and at the stop) and tells each
+output's collector what was lost as records of the tag `edgebit.loss`. What was told and is safe is marked as reported; so
+a loss is told at least once, over crashes, too. Totals are in every record: telling one twice does no harm.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+TAG = "edgebit.loss"
+_RANGES = 32  # spans of sequence numbers kept an entry until they are reported; then the nearest ones are joined
+
+
+class Entry:
+    """Losses of one output (or input) for one reason in one stream. `spans` are those not reported yet, as [first, last,
+    count]; first and last are 0 for records that never got a sequence number."""
+
+    __slots__ = ("count", "reason", "spans", "stream", "who")
+
+    def __init__(
+        self, who: str, reason: str, stream: str, count: int = 0, spans: list[list[int]] | None = None
+    ) -> None:
+        self.who, self.reason, self.stream, self.count = who, reason, stream, count
+        self.spans = spans or []
+
+    def add(self, count: int, first: int) -> None:
+        self.count += count
+        last = first + count - 1 if first else 0
+        if self.spans and (self.spans[-1][1] + 1 == first or not first):
+            self.spans[-1][1] = max(self.spans[-1][1], last)
+            self.spans[-1][2] += count
+            return
+        self.spans.append([first, last, count])
+        if len(self.spans) > _RANGES:
+            # Joined spans claim more than they should; their count stays exact.
+            one, two = self.spans.pop(0), self.spans[0]
+            self.spans[0] = [min(one[0], two[0]) or two[0], max(one[1], two[1]), one[2] + two[2]]
+
+
+class Ledger:
+    """All entries. `changed` is called when there is something new to keep."""
+
+    def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
+        self.entries: dict[tuple[str, str, str], Entry] = {}
+        self.changed = changed
+
+    def lost(self, who: str, reason: str, count: int, first: int = 0, stream: str = "") -> bool:
+        """Enter a loss; True if it is the first of its kind."""
+        if not count:
+            return False
+        key = (who, reason, stream)
+        new = not any(entry.who == who and entry.reason == reason for entry in self.entries.values())
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = Entry(who, reason, stream)
+            if len(self.entries) > 1000:
+                self._merge_oldest()
+        entry.add(count, first)
+        self.changed()
+        return new
+
+    def _merge_oldest(self) -> None:
+        """Streams come and go with crashes; their losses stay in the total of the output."""
+        key = next(iter(self.entries))
+        old = self.entries.pop(key)
+        into = self.entries.setdefault((old.who, old.reason, ""), Entry(old.who, old.reason, ""))
+        into.count += old.count
+
+    def lines(self) -> list[str]:
+        """A line an output and reason."""
+        totals: dict[tuple[str, str], list[int]] = {}
+        for entry in self.entries.values():
+            total = totals.setdefault((entry.who, entry.reason), [0, 0, 0])
+            total[0] += entry.count
+            for first, last, _ in entry.spans:
+                total[1] = first if not total[1] else min(total[1], first or total[1])
+                total[2] = max(total[2], last)
+        return [
+            f"lost by {who}: {count} records, {why}" + (f" (sequence {first} to {last})" if first else "")
+            for (who, why), (count, first, last) in totals.items()
+        ]
+
+    # -- telling the collector ---------------------------------------------------------------------------------------
+
+    def unreported(self, who: str) -> list[tuple[Entry, list[int]]]:
+        return [(entry, span) for entry in self.entries.values() if entry.who == who for span in entry.spans]
+
+    def reported(self, entry: Entry, span: list[int]) -> None:
+        """The collector has been told of this span (unless it has grown since)."""
+        if span in entry.spans:
+            entry.spans.remove(span)
+            self.changed()
+
+    # -- over restarts -----------------------------------------------------------------------------------------------
+
+    def to_json(self) -> bytes:
+        import json
+
+        rows = [[e.who, e.reason, e.stream, e.count, e.spans] for e in self.entries.values()]
+        return json.dumps({"version": 1, "entries": rows}).encode() + b"\n"
+
+    def load(self, data: bytes) -> bool:
+        """Take over what `to_json` gave; False if it can't be read."""
+        import json
+
+        try:
+            found: dict[str, Any] = json.loads(data)
+            for who, why, stream, count, spans in found["entries"]:
+                spans = [[int(n) for n in span] for span in spans if len(span) == 3]
+                self.entries[(str(who), str(why), str(stream))] = Entry(
+                    str(who), str(why), str(stream), int(count), spans
+                )
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True

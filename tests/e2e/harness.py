@@ -126,6 +126,18 @@ def agent(directory: Path, config: str, **options: object) -> contextlib.Abstrac
     return running(directory, "run", "-c", str(path), **options)
 
 
+def syslog_input(port: int, mode: str = "tcp") -> str:
+    """The section of a config that listens there, with the tag "sys"."""
+    return f'''
+[[input]]
+plugin = "syslog"
+mode = "{mode}"
+listen = "127.0.0.1"
+port = {port}
+tag = "sys"
+'''
+
+
 def collector(directory: Path, port: int) -> contextlib.AbstractContextManager[Process]:
     """An embedded collector that writes to `directory`/got."""
     output = str(directory / "got")

@@ -6,7 +6,18 @@ import socket
 import threading
 
 import pytest
-from e2e.harness import agent, collector, free_port, json_lines, listening, mosquitto, needs, running, wait_until
+from e2e.harness import (
+    agent,
+    collector,
+    free_port,
+    json_lines,
+    listening,
+    mosquitto,
+    needs,
+    running,
+    syslog_input,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +48,7 @@ def lines_in(path):
 def test_half_a_million_messages_in_a_small_buffer_lose_nothing(tmp_path):
     port, count = free_port(), 500_000
     config = f"""
-[[input]]
-plugin = "syslog"
-mode = "tcp"
-listen = "127.0.0.1"
-port = {port}
-tag = "sys"
+{syslog_input(port)}
 [[output]]
 plugin = "file"
 path = "{tmp_path}/out"
@@ -65,12 +71,6 @@ memory = "4MiB"
 
 
 COLLECTED = """
-[[input]]
-plugin = "syslog"
-mode = "tcp"
-listen = "127.0.0.1"
-port = {port}
-tag = "sys"
 [[output]]
 plugin = "http"
 url = "http://127.0.0.1:{collector}/"
@@ -87,7 +87,7 @@ def test_collector_away_under_load(tmp_path, overflow):
     """Memory stays inside the limit, the policy acts, every dropped record is counted, the rest arrives afterwards."""
     port, to, count = free_port(), free_port(), 60_000
     got = tmp_path / "got/sys.jsonl"
-    with agent(tmp_path, COLLECTED.format(port=port, collector=to, overflow=overflow)) as process:
+    with agent(tmp_path, syslog_input(port) + COLLECTED.format(collector=to, overflow=overflow)) as process:
         wait_until(lambda: listening(port))
         sender = threading.Thread(target=send_syslog, args=(port, count))
         sender.start()

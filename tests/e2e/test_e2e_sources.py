@@ -5,7 +5,7 @@ import socket
 import subprocess
 
 import pytest
-from e2e.harness import agent, free_port, json_lines, listening, needs, wait_until
+from e2e.harness import agent, free_port, json_lines, listening, needs, syslog_input, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -90,12 +90,7 @@ def test_serial_device_missing_at_start_is_waited_for(tmp_path, sensor):
 
 def from_syslog(tmp_path, port):
     return f"""
-[[input]]
-plugin = "syslog"
-mode = "tcp+udp"
-listen = "127.0.0.1"
-port = {port}
-tag = "sys"
+{syslog_input(port, "tcp+udp")}
 [[output]]
 plugin = "file"
 path = "{tmp_path}/out"

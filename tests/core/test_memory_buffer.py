@@ -1,12 +1,12 @@
 """The memory buffer: its limit, its policies, its sequence numbers; and a property test against a model."""
 
 import pytest
-from fakes.buffers import memory_buffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebit.plugin import Receipt
 from edgebit.record import Shape, records_size
+from fakes.buffers import memory_buffer
 
 LOG = Shape.of(("log",))
 

@@ -48,7 +48,9 @@ class Bench:
     def output(self, match="*", overflow="block", limit=16 * 1024, auto="delivered", window=1):
         output = FakeOutput(window, auto)
         name = f"out.{len(self.routes)}"
-        buffer = Buffer(limit, overflow, "s", lambda *loss: self.losses.append((name, *loss)), clocks=FakeClocks(self.loop.clock))
+        buffer = Buffer(
+            limit, overflow, "s", lambda *loss: self.losses.append((name, *loss)), clocks=FakeClocks(self.loop.clock)
+        )
         trouble = Trouble(self.log, self.loop.clock.monotonic)
         sender = Sender(name, output, None, buffer, flush=1.0, retry_limit=None, call_later=self.loop.call_later,
                         backoff=Backoff(1, 60, self.loop.clock.monotonic, lambda: 1.0), log=self.log, trouble=trouble,

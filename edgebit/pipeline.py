@@ -64,8 +64,8 @@ class Route:
 
     def offer(self, source: Source, tag: str, records: list[Record], size: int, receipt: Receipt | None) -> None:
         """Into the buffer, or what doesn't fit behind what is parked already."""
-        if receipt is not None and receipt.mark is not None and self.buffer.holds(receipt.mark):
-            return  # stored before the last restart; its input reads it again for the sake of another output
+        if receipt is not None and receipt.again and receipt.mark is not None and self.buffer.holds(receipt.mark):
+            return
         taken = 0 if self.parked else self.buffer.append(tag, records, size, receipt)
         if taken < len(records):
             rest = records[taken:] if taken else records
@@ -143,11 +143,9 @@ class Pipeline:
             )
         return plan
 
-    def recovered(self, tag: str, source: str) -> list[int]:
-        """How far the buffers that records of this tag go to have stored a source already, one number each; -1 for a
-        buffer that knows nothing of it."""
-        positions = (route.buffer.recovered(source) for route in self.routes if route.matches(tag))
-        return [-1 if position is None else position for position in positions]
+    def recovered(self, tag: str, source: str) -> list[tuple[int, int]]:
+        """See plugin.InputContext.recovered."""
+        return [route.buffer.recovered(source) or (-1, 0) for route in self.routes if route.matches(tag)]
 
     # -- steps of the end of a turn, in the agent's order -------------------------------------------------------------
 

@@ -73,9 +73,9 @@ if TYPE_CHECKING:
             """Hand over a batch. `raw`: the bytes it was read from, for the memory account."""
             ...
 
-        def recovered(self, tag: str, source: str) -> list[int]:
-            """How far each of the outputs that take this tag has stored a source (see Receipt.mark) before the last
-            restart; -1 where nothing is known. Reading may begin at the smallest."""
+        def recovered(self, tag: str, source: str) -> list[tuple[int, int]]:
+            """How far each of the outputs that take this tag had stored a source (see Receipt.mark) before the last
+            restart, as (position, check); (-1, 0) where nothing is known."""
             ...
 
         def finished(self) -> None:
@@ -98,14 +98,19 @@ class Receipt:
     One receipt goes with one `emit`. Each buffer that takes records of it holds the receipt (`hold`) and lets go
     (`release`) when they are durable, delivered, or dropped and counted. When nobody holds it, `safe()` is called.
 
-    `mark` is (source, position after these records): a name that stays the same over restarts, and a number that grows.
-    A buffer on disk stores it with the records, so that after a crash an input can go on exactly behind what is stored.
+    `mark` is (source, position after these records, check): a name that stays the same over restarts, a number that
+    grows, and one that tells whether the source is still the same. A buffer on disk stores it with the records, so that
+    after a crash an input can go on exactly behind what is stored (InputContext.recovered). If one output has stored more
+    than another, the input reads from the smaller position and says with `again` that these records may be stored here
+    and there already; then they go only to the buffers that miss them.
     """
 
-    __slots__ = ("_holders", "_safe", "mark")
+    __slots__ = ("_holders", "_safe", "again", "mark")
 
-    def __init__(self, safe: Callable[[], object], mark: tuple[str, int] | None = None) -> None:
-        self._safe, self.mark = safe, mark
+    def __init__(
+        self, safe: Callable[[], object], mark: tuple[str, int, int] | None = None, again: bool = False
+    ) -> None:
+        self._safe, self.mark, self.again = safe, mark, again
         self._holders = 1  # the pipeline itself, while it routes
 
     def hold(self) -> None:

@@ -193,7 +193,7 @@ class Chunk:
     stream the id of the stream that the sequence number belongs to
     born   monotonic time of the first record, in seconds
     done   called once when nobody needs the records any more or they are durable (see plugin.Receipt)
-    marks  where the sources of the records are after them: name -> position
+    marks  where the sources of the records are after them: name -> (position, check)
     place, moment   of a chunk on disk: see buffer/log.py
     """
 
@@ -205,7 +205,7 @@ class Chunk:
     def __init__(self, tag: str, records: list[Record] | None, size: int = 0, seq: int = 0, *,
                  payload: bytes | None = None, count: int = 0, stream: str = "", born: float = 0.0) -> None:  # fmt: skip
         self.tag, self.seq, self.stream, self.born = tag, seq, stream, born
-        self.marks: dict[str, int] | None = None
+        self.marks: dict[str, tuple[int, int]] | None = None
         self.place: Any = None
         self.moment: Any = None
         self._records, self._payload = records, payload

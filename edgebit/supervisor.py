@@ -163,7 +163,7 @@ class InputHost(Host):
         assert self.pipeline is not None
         self.pipeline.emit(self, tag, records, raw, receipt)
 
-    def recovered(self, tag: str, source: str) -> list[int]:
+    def recovered(self, tag: str, source: str) -> list[tuple[int, int]]:
         assert self.pipeline is not None
         return self.pipeline.recovered(tag, source)
 

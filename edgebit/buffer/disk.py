@@ -87,11 +87,11 @@ class DiskBuffer(Buffer):
         if not self._spill:
             self._write_waiting()
 
-    def holds(self, mark: tuple[str, int]) -> bool:
+    def holds(self, mark: tuple[str, int, int]) -> bool:
         """Whether the records up to this position of a source were stored before the last restart."""
-        return self._recovered.get(mark[0], -1) >= mark[1]
+        return self._recovered.get(mark[0], (-1, 0))[0] >= mark[1]
 
-    def recovered(self, source: str) -> int | None:
+    def recovered(self, source: str) -> tuple[int, int] | None:
         """The position of a source after the newest record of it that was found on disk at the start."""
         return self._recovered.get(source)
 

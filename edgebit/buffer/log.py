@@ -17,7 +17,8 @@ It must not know outputs, time-outs, memory limits or policies: queue.py does.
 from __future__ import annotations
 
 from edgebit.buffer import format
-from edgebit.buffer.segment import Segment
+from edgebit.buffer.cursor import Cursor, CursorFile
+from edgebit.buffer.segment import Segment, keep_copy
 from edgebit.errors import reason
 from edgebit.record import Chunk
 
@@ -25,14 +26,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgebit.buffer.files import File, Files
+    from edgebit.buffer.files import Files
     from edgebit.buffer.format import Header
 
     Position = tuple[int, int]
 
 SMALLEST_DISK = 1 << 20
 _POSITIONS = 1024  # sources whose position is remembered in the log
-_DAMAGED_COPIES = 2  # segments kept for the curious
 
 
 def segment_size(limit: int) -> int:
@@ -62,9 +62,8 @@ class Log:
         self._lost, self._note = lost, note
         self._used: list[Segment] = []  # with chunks from the cursor on, oldest first; the last one is written to
         self._free: list[Segment] = []
-        self._cursor_file: File | None = None
-        self.cursor = format.Cursor()
-        self._saved: tuple[int, int, int, int] | None = None  # what the cursor file says
+        self._cursor_file = CursorFile(files, f"{directory}/cursor", note)
+        self.cursor = Cursor()
         self._next_use = 1
         self._active: Segment | None = None  # the last of _used, if it may be written to
         self._aside = 0  # bytes of segments that can't be used
@@ -77,7 +76,7 @@ class Log:
         self._durable_end: Position = (0, 0)
         self.written = 0  # records that were ever written here
         self.read_at: Position = (0, 0)
-        self.positions: dict[str, int] = {}  # of sources, after the newest chunk
+        self.positions: dict[str, tuple[int, int]] = {}  # of sources, after the newest chunk
         self.bytes_written = self.payload_written = self.syncs = 0
 
     # -- opening -----------------------------------------------------------------------------------------------------
@@ -85,7 +84,7 @@ class Log:
     def open(self) -> None:
         """Find what is there, reserve what is missing. Raises OSError if the directory can't be used."""
         self.files.makedirs(self.directory)
-        self._open_cursor()
+        self.cursor = self._cursor_file.open() or Cursor()
         highest = self._open_segments()
         self._next_use = max(highest, self.cursor.use) + 1
         self._sort_out()
@@ -95,22 +94,6 @@ class Log:
         self._durable, self._durable_end = self.written, self.end
         self.rewind()
         self._told = self.cursor.acked
-
-    def _open_cursor(self) -> None:
-        path = f"{self.directory}/cursor"
-        try:
-            data = self.files.read(path)
-            self._cursor_file = self.files.open(path) if len(data) >= 2 * format.SLOT else None
-        except OSError as error:
-            self._note(f"the cursor can't be read ({reason(error)}); what is stored is delivered again")
-            data = b""
-        found = format.Cursor.newest(data)
-        if found is not None:
-            self.cursor = found
-        if self._cursor_file is None:
-            if data:
-                self.files.unlink(path)
-            self._cursor_file = self.files.create(path, 2 * format.SLOT)
 
     def _open_segments(self) -> int:
         highest = 0
@@ -194,7 +177,7 @@ class Log:
 
         try:
             found = cbor2.loads(marks)
-            self.positions.update({str(key): int(value) for key, value in found.items()})
+            self.positions.update({str(key): (int(at), int(check)) for key, (at, check) in found.items()})
         except (cbor2.CBORError, ValueError, AttributeError, TypeError):
             pass  # the checksum was right, so another version wrote them; without them lines are read again
 
@@ -249,7 +232,7 @@ class Log:
         return min((segment.size for segment in self._used + self._free), default=0)
 
     def write(self, tag: str, payload: bytes, count: int, seq: int, stream: bytes, moment: format.Moment,
-              marks: dict[str, int] | None = None) -> Place | None:  # fmt: skip
+              marks: dict[str, tuple[int, int]] | None = None) -> Place | None:  # fmt: skip
         """Append a chunk; None if there is no room. Raises OSError; then nothing was appended."""
         raw_tag = tag.encode("utf-8", "surrogateescape")[: format.MAX_TAG]
         active = self._active
@@ -294,7 +277,7 @@ class Log:
         self.payload_written += len(payload)
         return Place(start, (active.use, active.end), self.written)
 
-    def fits(self, tag: str, payload: bytes, marks: dict[str, int] | None) -> bool:
+    def fits(self, tag: str, payload: bytes, marks: dict[str, tuple[int, int]] | None) -> bool:
         """Whether such a chunk has a place in an empty segment."""
         marks_length = len(self._marks(marks, whole=True))
         return (
@@ -302,7 +285,7 @@ class Log:
             <= self.largest
         )
 
-    def _marks(self, marks: dict[str, int] | None, whole: bool) -> bytes:
+    def _marks(self, marks: dict[str, tuple[int, int]] | None, whole: bool) -> bytes:
         known = {**self.positions, **(marks or {})} if whole else marks
         if not known:
             return b""
@@ -364,7 +347,7 @@ class Log:
             if payload is None:
                 if header.after > self._told:
                     self._lost("damaged on disk", header.count, header.seq, header.stream)
-                    self._keep_copy(segment)
+                    keep_copy(self.files, self.directory, segment, self._note)
                     self._told = header.after
                 continue
             self._told = max(self._told, header.after)
@@ -410,23 +393,6 @@ class Log:
             self._lost("damaged on disk", missing, first, header.stream)
         self._told = max(self._told, header.before)
         self._last = (header.stream, header.last_seq)
-
-    def _keep_copy(self, segment: Segment) -> None:
-        """A copy of the segment for the curious, if there is room for two."""
-        directory = f"{self.directory}/damaged"
-        try:
-            if (
-                len(self.files.listdir(directory)) >= _DAMAGED_COPIES
-                or self.files.free(self.directory) < 2 * segment.size
-            ):
-                return
-            name = f"{directory}/{segment.use:012d}-{segment.name}"
-            self.files.makedirs(directory)
-            if f"{segment.use:012d}-{segment.name}" not in self.files.listdir(directory):
-                self.files.replace(name, segment.file.pread(segment.size, 0), sync=False)
-                self._note(f"a copy of the damaged segment is kept as {name}")
-        except OSError:
-            pass  # it was for the curious only
 
     # -- forgetting --------------------------------------------------------------------------------------------------
 
@@ -514,26 +480,17 @@ class Log:
         self.read_at = (self.cursor.use, self.cursor.offset)
         self._passed = self.cursor.acked
 
-    # -- the cursor file ---------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------------------
 
     def save_cursor(self, stream: bytes, next_seq: int, clean: bool = False, sync: bool = False) -> bool:
         """Write the cursor if it has moved; True if it was written. Raises OSError."""
-        state = (self.cursor.use, self.cursor.offset, self._durable, int(clean))
-        if state == self._saved or self._cursor_file is None:
-            return False
         cursor = self.cursor
         cursor.written, cursor.stream, cursor.next_seq, cursor.clean = self._durable, stream, next_seq, clean
-        cursor.writes += 1
-        data = cursor.pack()
-        self._cursor_file.pwrite(data, (cursor.writes & 1) * format.SLOT)
-        self.bytes_written += len(data)
-        if clean or sync:
-            self._cursor_file.sync()
-        self._saved = state
-        return True
+        written = self._cursor_file.save(cursor, sync)
+        self.bytes_written += written
+        return written > 0
 
     def close(self) -> None:
         for segment in self._used + self._free:
             segment.file.close()
-        if self._cursor_file is not None:
-            self._cursor_file.close()
+        self._cursor_file.close()

@@ -72,11 +72,11 @@ class Buffer:
                 if self.overflow != DROP_OLDEST or not self._drop_oldest(need):
                     self._skip("buffer full", len(records) - taken)
                     break
-            self._put(tag, piece, cost, receipt)
             taken += len(piece)
+            self._put(tag, piece, cost, receipt, taken == len(records))
         return len(records)
 
-    def _put(self, tag: str, piece: list[Record], cost: int, receipt: Receipt | None) -> None:
+    def _put(self, tag: str, piece: list[Record], cost: int, receipt: Receipt | None, last: bool) -> None:
         chunk = self._open.get(tag)  # only now: making room may have sealed it
         if chunk is not None and chunk.size + cost > self.chunk_size:
             self._seal(chunk)
@@ -90,10 +90,10 @@ class Buffer:
         if receipt is not None:
             receipt.hold()
             chunk.done.append(receipt.release)
-            if receipt.mark is not None:
+            if receipt.mark is not None and last:  # the mark stands for the whole batch
                 if chunk.marks is None:
                     chunk.marks = {}
-                chunk.marks[receipt.mark[0]] = receipt.mark[1]
+                chunk.marks[receipt.mark[0]] = receipt.mark[1:]
         if chunk.size >= self.chunk_size:
             self._seal(chunk)
 
@@ -115,12 +115,13 @@ class Buffer:
         for chunk in list(self._open.values()):
             self._seal(chunk)
 
-    def holds(self, mark: tuple[str, int]) -> bool:
+    def holds(self, mark: tuple[str, int, int]) -> bool:
         """Whether the records up to this position of a source were stored before the last restart."""
         return False
 
-    def recovered(self, source: str) -> int | None:
-        """The position of a source after the newest record of it that was found in the buffer at the start."""
+    def recovered(self, source: str) -> tuple[int, int] | None:
+        """The position of a source after the newest record of it that was found in the buffer at the start, and the
+        check that was stored with it."""
         return None
 
     # -- out ---------------------------------------------------------------------------------------------------------

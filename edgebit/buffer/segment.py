@@ -8,13 +8,13 @@ from edgebit.buffer import format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from edgebit.buffer.files import File
+    from edgebit.buffer.files import File, Files
     from edgebit.buffer.format import Header
 
 _BLOCK = 64 * 1024  # bytes read at once when looking for headers: small chunks come many to a read
-ZEROS = bytes(4096)
+DAMAGED_COPIES = 2  # segments kept in `damaged/`
 
 
 class Segment:
@@ -96,3 +96,18 @@ class Segment:
     def forget_block(self) -> None:
         """The file was written: what was read of it may be old."""
         self._block = b""
+
+
+def keep_copy(files: Files, directory: str, segment: Segment, note: Callable[[str], object]) -> None:
+    """A copy of a damaged segment for the curious, if there is room for two; a few are kept."""
+    damaged = f"{directory}/damaged"
+    name = f"{segment.use:012d}-{segment.name}"
+    try:
+        kept = files.listdir(damaged)
+        if name in kept or len(kept) >= DAMAGED_COPIES or files.free(directory) < 2 * segment.size:
+            return
+        files.makedirs(damaged)
+        files.replace(f"{damaged}/{name}", segment.file.pread(segment.size, 0), sync=False)
+        note(f"a copy of the damaged segment is kept as {damaged}/{name}")
+    except OSError:
+        pass  # it was for the curious only

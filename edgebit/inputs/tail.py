@@ -215,6 +215,8 @@ class Tail(Input):
             else:
                 offset = line_start(fd, state.st_size, self.opt.buffer_max_size)
             file = TailedFile(path, tag, fd, identity, offset, self._keeper.moved)
+            file.source = f"{self.ctx.name}:{identity[1]}"
+            file.go_on_behind(self.ctx.recovered(tag, file.source), position is not None)
         except OSError as error:
             os.close(fd)
             self._said.warn(name, f"cannot read {name}: {reason(error)}; trying again")

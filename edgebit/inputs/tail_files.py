@@ -62,7 +62,7 @@ class Progress:
     def complete(self) -> bool:
         return not self._pending
 
-    def add(self, end: int, tail: bytes) -> Receipt:
+    def add(self, end: int, tail: bytes, source: str, again: bool) -> Receipt:
         """A receipt for the batch that ends at `end`, where `tail` stands before it."""
         batch = [end, *mark(tail), False]
         self._pending.append(batch)
@@ -76,14 +76,15 @@ class Progress:
                 self.tail = (tail[0], tail[1])
                 self._moved()
 
-        return Receipt(safe)
+        return Receipt(safe, (source, end, batch[2]), again)
 
 
 class TailedFile:
     """See the module's docstring. The attributes below the line are for the plugin's book-keeping."""
 
-    __slots__ = ("_moved", "at_end", "fd", "head", "identity", "left", "long_lines", "new_path", "offset", "path",
-                 "polled", "progress", "ready", "scanned", "seen", "strikes", "tag", "tail", "wd")  # fmt: skip
+    __slots__ = ("_moved", "at_end", "fd", "head", "identity", "left", "long_lines", "new_path", "offset",
+                 "path", "polled", "progress", "ready", "scanned", "seen", "source", "stops", "strikes", "tag", "tail",
+                 "wd")  # fmt: skip
 
     def __init__(self, path: str, tag: str, fd: int, identity: Identity, offset: int,
                  moved: Callable[[], object]) -> None:  # fmt: skip
@@ -92,6 +93,10 @@ class TailedFile:
         self.scanned = 0  # bytes from the position on that are known to belong to one line that is too long
         self.at_end = False  # the last read found the end of the file
         self._moved = moved
+        # How far outputs have stored it already, beyond the position: reading stops there, so that a batch is either
+        # stored by an output or not.
+        self.stops: list[int] = []
+        self.source = ""  # what buffers know it by
         self._remember()
         self.progress = Progress(offset, mark(self.tail), moved)
         # ----
@@ -188,11 +193,32 @@ class TailedFile:
             self.tail = data[-FINGERPRINT:] if len(data) >= FINGERPRINT else (self.tail + data)[-FINGERPRINT:]
             if len(self.head) < FINGERPRINT:
                 self.head = (self.head + data)[:FINGERPRINT]
-        return self.progress.add(self.offset, self.tail)
+        again = bool(self.stops) and self.offset <= self.stops[-1]
+        while self.stops and self.stops[0] <= self.offset:
+            self.stops.pop(0)
+        return self.progress.add(self.offset, self.tail, self.source, again)
+
+    def go_on_behind(self, stored: list[tuple[int, int]], known: bool) -> None:
+        """Take up what the outputs had stored of this file before the last restart, as (position, check); `known`: the
+        position of this file comes from the checkpoint, so everything before it is safe."""
+        size = os.fstat(self.fd).st_size
+        good = []
+        for at, check in stored:
+            length = min(FINGERPRINT, at)
+            same = 0 <= at <= size and mark(os.pread(self.fd, length, at - length))[1] == check
+            good.append(max(at, self.offset if known else 0) if same else -1)
+        positions = [at if at >= 0 else self.offset for at in good]
+        if not positions or max(good) < 0:
+            return
+        self.offset = min(positions)
+        self.stops = sorted({at for at in positions if at > self.offset})
+        self._remember()
+        self.progress = Progress(self.offset, mark(self.tail), self._moved)
 
     def rewind(self) -> None:
         """Start over at the beginning. Receipts for what stood there before have no say any more."""
         self.offset = self.scanned = 0
+        self.stops.clear()
         self.head = self.tail = b""
         self.at_end = False
         self.progress = Progress(0, mark(b""), self._moved)

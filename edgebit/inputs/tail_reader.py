@@ -125,6 +125,9 @@ class Reader:
         if taken:
             if polled:
                 self._missed(file)
+            if file.stops and file.offset + taken > file.stops[0] and taken == len(data):
+                taken = file.stops[0] - file.offset
+                data, file.at_end = data[:taken], False
             self._emit(file, data, taken)
         if not file.at_end:
             self.add(file)

@@ -30,7 +30,7 @@ class FakeContext:
         self.receipts: list[Receipt] = []
         self.losses: list[str] = []
         self.ended = self.exited = False
-        self.stored: dict[str, list[int]] = {}
+        self.stored: dict[str, list[tuple[int, int]]] = {}
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -58,8 +58,8 @@ class FakeContext:
         if receipt is not None:
             self.receipts.append(receipt)
 
-    def recovered(self, tag: str, source: str) -> list[int]:
-        return self.stored.get(source, [-1])
+    def recovered(self, tag: str, source: str) -> list[tuple[int, int]]:
+        return self.stored.get(source, [(-1, 0)])
 
     def finished(self) -> None:
         self.ended = True

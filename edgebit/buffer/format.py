@@ -96,9 +96,12 @@ def parse(data: bytes, at: int = 0) -> Header | None:
         return None
     (_, version, _flags, tag_length, marks_length, payload_length, count, seq, stream, use, before, wall_ns, boot_ns,
      boot_id, payload_crc, crc) = _HEADER.unpack_from(data, at)  # fmt: skip
-    if version != VERSION:
-        raise UnknownVersion(version)
     end = at + HEADER_SIZE + tag_length + marks_length
+    if version != VERSION:
+        ours = MAGIC + bytes((VERSION,)) + data[at + 5 : at + HEADER_SIZE - 4]
+        if zlib.crc32(data[at + HEADER_SIZE : end], zlib.crc32(ours)) == crc:
+            return None  # one of ours with a damaged version, not another format
+        raise UnknownVersion(version)
     if tag_length > MAX_TAG or len(data) < end:
         return None
     if zlib.crc32(data[at + HEADER_SIZE : end], zlib.crc32(data[at : at + HEADER_SIZE - 4])) != crc:

@@ -77,17 +77,22 @@ url = "http://127.0.0.1:{collector}/"
 retry.first = "100ms"
 retry.cap = "500ms"
 [output.buffer]
+storage = "{storage}"
 memory = "1MiB"
+disk = "2MiB"
 overflow = "{overflow}"
 """
 
 
 @pytest.mark.parametrize("overflow", ["block", "drop_oldest", "drop_newest"])
-def test_collector_away_under_load(tmp_path, overflow):
+@pytest.mark.parametrize("storage", ["memory", "hybrid", "filesystem"])
+def test_collector_away_under_load(tmp_path, storage, overflow):
     """Memory stays inside the limit, the policy acts, every dropped record is counted, the rest arrives afterwards."""
     port, to, count = free_port(), free_port(), 60_000
     got = tmp_path / "got/sys.jsonl"
-    with agent(tmp_path, syslog_input(port) + COLLECTED.format(collector=to, overflow=overflow)) as process:
+    with agent(
+        tmp_path, syslog_input(port) + COLLECTED.format(collector=to, storage=storage, overflow=overflow)
+    ) as process:
         wait_until(lambda: listening(port))
         sender = threading.Thread(target=send_syslog, args=(port, count))
         sender.start()

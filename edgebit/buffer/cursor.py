@@ -75,9 +75,11 @@ class CursorFile:
         except OSError as error:
             self._note(f"the cursor can't be read ({reason(error)}); what is stored is delivered again")
         if self._file is None:
-            if data:
+            try:
+                self._file = self._files.create(self._path, 2 * SLOT)
+            except FileExistsError:  # cut off, may be to nothing, while it was made
                 self._files.unlink(self._path)
-            self._file = self._files.create(self._path, 2 * SLOT)
+                self._file = self._files.create(self._path, 2 * SLOT)
         return Cursor.newest(data)
 
     def save(self, cursor: Cursor, sync: bool = False) -> int:

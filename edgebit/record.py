@@ -199,13 +199,14 @@ class Chunk:
 
     OVERHEAD = 200  # bytes: the object itself with its list and callbacks
 
-    __slots__ = ("_decoded_size", "_payload", "_records", "born", "count", "done", "marks", "moment", "place",
+    __slots__ = ("_decoded_size", "_payload", "_records", "born", "continues", "count", "done", "marks", "moment", "place",
                  "seq", "stream", "tag")  # fmt: skip
 
     def __init__(self, tag: str, records: list[Record] | None, size: int = 0, seq: int = 0, *,
                  payload: bytes | None = None, count: int = 0, stream: str = "", born: float = 0.0) -> None:  # fmt: skip
         self.tag, self.seq, self.stream, self.born = tag, seq, stream, born
         self.marks: dict[str, tuple[int, int]] | None = None
+        self.continues = False  # it ends in the middle of a batch that the next chunk goes on with
         self.place: Any = None
         self.moment: Any = None
         self._records, self._payload = records, payload

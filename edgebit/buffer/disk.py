@@ -17,7 +17,7 @@ It must not know outputs, selectors or the layout of the log's files.
 
 from __future__ import annotations
 
-from edgebit.buffer import DROP_OLDEST
+from edgebit.buffer import BLOCK, DROP_OLDEST
 from edgebit.buffer.queue import LARGEST_CHUNK, Buffer
 from edgebit.errors import reason
 from edgebit.record import Chunk
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from edgebit.buffer.log import Log, Place
+    from edgebit.buffer.format import Place
+    from edgebit.buffer.log import Log
     from edgebit.buffer.queue import Clocks
+    from edgebit.plugin import Receipt
+    from edgebit.record import Record
 
     class Trouble(Protocol):
         def begin(self, why: str, advice: str = ...) -> None: ...
@@ -81,6 +84,27 @@ class DiskBuffer(Buffer):
                 self._disk_failed(f"cannot write the cursor: {reason(error)}")
 
     # -- in and out ----------------------------------------------------------------------------------------------------
+
+    def append(self, tag: str, records: list[Record], size: int, receipt: Receipt | None = None) -> int:
+        """A batch with a mark is taken whole or not at all, and what it is divided into is written as one: so a source is
+        never found in the middle of a batch after a crash. (Unless it is larger than the whole buffer may be.)"""
+        if receipt is None or receipt.mark is None:
+            return super().append(tag, records, size, receipt)
+        need = size + Chunk.OVERHEAD * (2 + size // self.chunk_size)
+        if (
+            need <= self.limit
+            and self.used + need > self.limit
+            and not self._make_room(need)
+            and self.overflow == BLOCK
+        ):
+            return 0
+        open_chunk = self._open.get(tag)
+        if open_chunk is not None and open_chunk.size + size > self.chunk_size:
+            self._seal(open_chunk)
+        taken = super().append(tag, records, size, receipt)
+        if size > self.chunk_size and tag in self._open:
+            self._seal(self._open[tag])
+        return taken
 
     def _seal(self, chunk: Chunk) -> None:
         super()._seal(chunk)
@@ -281,7 +305,7 @@ class DiskBuffer(Buffer):
 
     def _place(self, chunk: Chunk, payload: bytes) -> Place | None:
         return self._log.write(chunk.tag, payload, chunk.count, chunk.seq, bytes.fromhex(self.stream_id),
-                               self._clocks.moment(), chunk.marks)  # fmt: skip
+                               self._clocks.moment(), chunk.marks, chunk.continues)  # fmt: skip
 
     def _divide(self, chunk: Chunk) -> bool:
         """A chunk that no segment can hold becomes two; a single record is dropped."""
@@ -297,6 +321,7 @@ class DiskBuffer(Buffer):
         half = chunk.count // 2
         parts = [chunk.part(0, half), chunk.part(half, chunk.count)]
         parts[1].done, parts[1].marks = chunk.done, chunk.marks
+        parts[0].continues, parts[1].continues = bool(chunk.marks) or chunk.continues, chunk.continues
         for part in reversed(parts):
             self._queue.insert(i, part)
             self.used += part.size

@@ -10,6 +10,10 @@ from __future__ import annotations
 import zlib
 from struct import Struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Position = tuple[int, int]  # a segment's use, and a place in it
+
 VERSION = 1
 MAGIC = b"EDGB"
 
@@ -19,6 +23,7 @@ _HEADER = Struct("<4sBBHIIIQ8sQQqQ8sII")
 HEADER_SIZE = 84
 assert _HEADER.size == HEADER_SIZE  # it is on disk: never change it, add a version
 _CRC = Struct("<I")
+CONTINUES = 1  # flag: the batch that this chunk is of goes on in the next one; without its end it counts as not written
 MAX_TAG = 4096  # bytes; longer tags are not written by us, so a longer length is damage
 
 
@@ -29,6 +34,15 @@ class Moment:
 
     def __init__(self, wall_ns: int, boot_ns: int, boot_id: bytes) -> None:
         self.wall_ns, self.boot_ns, self.boot_id = wall_ns, boot_ns, boot_id
+
+
+class Place:
+    """Where a chunk is in the log: from `start` to `end`, and the records written up to and including it."""
+
+    __slots__ = ("after", "end", "start")
+
+    def __init__(self, start: Position, end: Position, after: int) -> None:
+        self.start, self.end, self.after = start, end, after
 
 
 class Header:
@@ -42,13 +56,14 @@ class Header:
     length    of the whole chunk, padding included
     """
 
-    __slots__ = ("before", "boot_id", "boot_ns", "count", "crc", "length", "marks", "payload_at", "payload_length", "seq",
-                 "stream", "tag", "use", "wall_ns")  # fmt: skip
+    __slots__ = ("before", "boot_id", "boot_ns", "count", "crc", "flags", "length", "marks", "payload_at", "payload_length",
+                 "seq", "stream", "tag", "use", "wall_ns")  # fmt: skip
     before: int
     boot_id: bytes
     boot_ns: int
     count: int
     crc: int  # of the payload
+    flags: int
     length: int
     marks: bytes
     payload_at: int  # from the chunk's start
@@ -74,9 +89,9 @@ class UnknownVersion(ValueError):
 
 
 def pack(*, tag: bytes, payload: bytes, count: int, seq: int, stream: bytes, use: int, before: int, wall_ns: int,
-         boot_ns: int, boot_id: bytes, marks: bytes = b"") -> bytes:  # fmt: skip
+         boot_ns: int, boot_id: bytes, marks: bytes = b"", flags: int = 0) -> bytes:  # fmt: skip
     """A whole chunk."""
-    head = _HEADER.pack(MAGIC, VERSION, 0, len(tag), len(marks), len(payload), count, seq, stream, use, before, wall_ns,
+    head = _HEADER.pack(MAGIC, VERSION, flags, len(tag), len(marks), len(payload), count, seq, stream, use, before, wall_ns,
                         boot_ns, boot_id, zlib.crc32(payload), 0)[:-4]  # fmt: skip
     crc = zlib.crc32(marks, zlib.crc32(tag, zlib.crc32(head)))
     length = HEADER_SIZE + len(tag) + len(marks) + len(payload)
@@ -94,7 +109,7 @@ def parse(data: bytes, at: int = 0) -> Header | None:
     there. Raises UnknownVersion for a good magic with another version."""
     if len(data) - at < HEADER_SIZE or data[at : at + 4] != MAGIC:
         return None
-    (_, version, _flags, tag_length, marks_length, payload_length, count, seq, stream, use, before, wall_ns, boot_ns,
+    (_, version, flags, tag_length, marks_length, payload_length, count, seq, stream, use, before, wall_ns, boot_ns,
      boot_id, payload_crc, crc) = _HEADER.unpack_from(data, at)  # fmt: skip
     end = at + HEADER_SIZE + tag_length + marks_length
     if version != VERSION:
@@ -109,6 +124,7 @@ def parse(data: bytes, at: int = 0) -> Header | None:
     header = Header()
     header.tag = data[at + HEADER_SIZE : at + HEADER_SIZE + tag_length]
     header.marks = data[at + HEADER_SIZE + tag_length : end]
+    header.flags = flags
     header.count, header.seq, header.stream, header.use, header.before = count, seq, stream, use, before
     header.wall_ns, header.boot_ns, header.boot_id, header.crc = wall_ns, boot_ns, boot_id, payload_crc
     header.payload_at, header.payload_length = end - at, payload_length

@@ -1,8 +1,6 @@
 """The log: chunks on disk, in segments that are allocated in advance and reused.
 
 Promises
-- `open` never fails because of what it finds in the files: torn, zeroed or damaged parts are stepped over and counted,
-  a format from the future is set aside. It fails (OSError) only when the directory can't be used at all.
 - It never takes more than `limit` bytes for segments; all of it is reserved when it is opened, so a file system that
   fills up later can't stop it. A chunk is one write, without a change of any metadata.
 - What was written and synced is read back, in order, until `acknowledge` has passed it.
@@ -17,212 +15,21 @@ It must not know outputs, time-outs, memory limits or policies: queue.py does.
 from __future__ import annotations
 
 from edgebit.buffer import format
-from edgebit.buffer.cursor import Cursor, CursorFile
+from edgebit.buffer.format import Place
+from edgebit.buffer.opening import Directory
 from edgebit.buffer.segment import Segment, keep_copy
-from edgebit.errors import reason
 from edgebit.record import Chunk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from edgebit.buffer.files import Files
-    from edgebit.buffer.format import Header
-
-    Position = tuple[int, int]
+    from edgebit.buffer.format import Header, Position
 
 SMALLEST_DISK = 1 << 20
 _POSITIONS = 1024  # sources whose position is remembered in the log
 
 
-def segment_size(limit: int) -> int:
-    """A sixteenth of the limit, between 64 KiB and 16 MiB, in whole pages."""
-    return max(64 * 1024, min(limit // 16, 16 << 20)) // 4096 * 4096
-
-
-class Place:
-    """Where a chunk is in the log: from `start` to `end`, and the records written up to and including it."""
-
-    __slots__ = ("after", "end", "start")
-
-    def __init__(self, start: Position, end: Position, after: int) -> None:
-        self.start, self.end, self.after = start, end, after
-
-
-class Log:
-    """See the module's docstring.
-
-    lost   called with (reason, count, first sequence, stream) for what is damaged
-    note   called with a line for the agent's log
-    """
-
-    def __init__(self, files: Files, directory: str, limit: int, *, lost: Callable[[str, int, int, bytes], object],
-                 note: Callable[[str], object]) -> None:  # fmt: skip
-        self.files, self.directory, self.limit = files, directory, limit
-        self._lost, self._note = lost, note
-        self._used: list[Segment] = []  # with chunks from the cursor on, oldest first; the last one is written to
-        self._free: list[Segment] = []
-        self._cursor_file = CursorFile(files, f"{directory}/cursor", note)
-        self.cursor = Cursor()
-        self._next_use = 1
-        self._active: Segment | None = None  # the last of _used, if it may be written to
-        self._aside = 0  # bytes of segments that can't be used
-        self._passed = 0  # records written up to the chunk that was read last
-        self._told = 0  # records written up to here were delivered, or their loss was told
-        self._last: tuple[bytes, int] = (b"", 0)  # stream and sequence of the record that was read last
-        self._holes: list[tuple[int, int]] = []  # what was dropped ahead of the reader, counted as written
-        self._unsynced: list[Segment] = []
-        self._durable = 0  # records written when the log was last synced, and where that was
-        self._durable_end: Position = (0, 0)
-        self.written = 0  # records that were ever written here
-        self.read_at: Position = (0, 0)
-        self.positions: dict[str, tuple[int, int]] = {}  # of sources, after the newest chunk
-        self.bytes_written = self.payload_written = self.syncs = 0
-
-    # -- opening -----------------------------------------------------------------------------------------------------
-
-    def open(self) -> None:
-        """Find what is there, reserve what is missing. Raises OSError if the directory can't be used."""
-        self.files.makedirs(self.directory)
-        self.cursor = self._cursor_file.open() or Cursor()
-        highest = self._open_segments()
-        self._next_use = max(highest, self.cursor.use) + 1
-        self._sort_out()
-        self._find_end()
-        self._read_positions()
-        self._resize()
-        self._durable, self._durable_end = self.written, self.end
-        self.rewind()
-        self._told = self.cursor.acked
-
-    def _open_segments(self) -> int:
-        highest = 0
-        for name in self.files.listdir(self.directory):
-            if not name.endswith(".seg"):
-                continue
-            try:
-                segment = Segment(name, self.files.open(f"{self.directory}/{name}"))
-            except OSError as error:
-                self._note(f"{name} can't be opened ({reason(error)}); it is left alone")
-                continue
-            if segment.size < 2 * format.HEADER_SIZE:
-                self._remove(segment)  # cut off while it was made
-                continue
-            try:
-                segment.first()
-            except format.UnknownVersion as error:
-                self._leave(segment, f"its format version {error} is not known here")
-                continue
-            except OSError as error:
-                self._leave(segment, reason(error))
-                continue
-            highest = max(highest, segment.use)
-            (self._used if segment.use else self._free).append(segment)
-        return highest
-
-    def _sort_out(self) -> None:
-        """Segments before the cursor are free; the rest in the order in which they were written."""
-        self._used.sort(key=lambda segment: segment.use)
-        keep = []
-        for segment in self._used:
-            if segment.use < self.cursor.use:
-                segment.use = 0
-                self._free.append(segment)
-            else:
-                keep.append(segment)
-        self._used = keep
-        if keep and keep[0].use != self.cursor.use:
-            # The cursor is lost, or its segment: begin with the oldest chunk there is.
-            self.cursor.use, self.cursor.offset = keep[0].use, 0
-            first = next((header for _, header, _ in keep[0].scan()), None)
-            if first is not None:
-                self.cursor.acked = max(self.cursor.acked, first.before)
-
-    def _find_end(self) -> None:
-        """Where the newest segment ends, and what the cursor knows to be missing behind it."""
-        written = self.cursor.acked
-        if self._used:
-            last = self._used[-1]
-            end = self.cursor.offset if last.use == self.cursor.use else 0
-            newest: Header | None = None
-            for at, header, good in last.scan():
-                if not good and header.after > self.cursor.written and self._is_tail(last, at, header):
-                    break  # torn while it was written, and not yet said to be there: the normal end of a log
-                end, newest = max(end, at + header.length), header
-            last.end = end
-            self._active = last
-            if newest is not None:
-                written = max(written, newest.after)
-        missing = self.cursor.written - written
-        if missing > 0:
-            self._lost("damaged on disk", missing, max(1, self.cursor.next_seq - missing), self.cursor.stream)
-        self.written = max(written, self.cursor.written)
-
-    def _is_tail(self, segment: Segment, at: int, header: Header) -> bool:
-        return segment.next_good(at + header.length) is None
-
-    def _read_positions(self) -> None:
-        """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before."""
-        for segment in reversed(self._used):
-            for _, header, good in segment.scan():
-                if good:
-                    self._take_marks(header.marks)
-            if self.positions:
-                return
-
-    def _take_marks(self, marks: bytes) -> None:
-        if not marks:
-            return
-        import cbor2
-
-        try:
-            found = cbor2.loads(marks)
-            self.positions.update({str(key): (int(at), int(check)) for key, (at, check) in found.items()})
-        except (cbor2.CBORError, ValueError, AttributeError, TypeError):
-            pass  # the checksum was right, so another version wrote them; without them lines are read again
-
-    def _resize(self) -> None:
-        """Make the segments that the limit allows; give up free ones beyond it. A full disk makes it smaller."""
-        size = segment_size(self.limit)
-        total = self._total()
-        while self._free and total > self.limit:
-            segment = self._free.pop()
-            total -= segment.size
-            self._remove(segment)
-        number = 0
-        names = {segment.name for segment in self._used + self._free}
-        while total + size <= self.limit:
-            while (name := f"{number:06d}.seg") in names:
-                number += 1
-            try:
-                file = self.files.create(f"{self.directory}/{name}", size)
-            except FileExistsError:
-                names.add(name)
-                continue
-            except OSError as error:
-                self._note(f"only {total} of {self.limit} bytes of disk could be reserved: {reason(error)}")
-                if not self._used and not self._free:
-                    raise
-                return
-            names.add(name)
-            total += size
-            self._free.append(Segment(name, file))
-
-    def _total(self) -> int:
-        return self._aside + sum(segment.size for segment in self._used + self._free)
-
-    def _remove(self, segment: Segment) -> None:
-        segment.file.close()
-        try:
-            self.files.unlink(f"{self.directory}/{segment.name}")
-        except OSError as error:
-            self._note(f"{segment.name} can't be removed: {reason(error)}")
-
-    def _leave(self, segment: Segment, why: str) -> None:
-        """Don't touch a file that can't be understood; a newer program or a person may."""
-        segment.file.close()
-        self._aside += segment.size
-        self._note(f"{segment.name} is set aside, not used and not changed: {why}")
+class Log(Directory):
+    """See the module's docstring, and Directory for what it is made with."""
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -232,7 +39,7 @@ class Log:
         return min((segment.size for segment in self._used + self._free), default=0)
 
     def write(self, tag: str, payload: bytes, count: int, seq: int, stream: bytes, moment: format.Moment,
-              marks: dict[str, tuple[int, int]] | None = None) -> Place | None:  # fmt: skip
+              marks: dict[str, tuple[int, int]] | None = None, continues: bool = False) -> Place | None:  # fmt: skip
         """Append a chunk; None if there is no room. Raises OSError; then nothing was appended."""
         raw_tag = tag.encode("utf-8", "surrogateescape")[: format.MAX_TAG]
         active = self._active
@@ -249,7 +56,8 @@ class Log:
         new = active is not self._active
         use = self._next_use if new else active.use
         data = format.pack(tag=raw_tag, payload=payload, count=count, seq=seq, stream=stream, use=use, before=self.written,
-                           wall_ns=moment.wall_ns, boot_ns=moment.boot_ns, boot_id=moment.boot_id, marks=packed)  # fmt: skip
+                           wall_ns=moment.wall_ns, boot_ns=moment.boot_ns, boot_id=moment.boot_id, marks=packed,
+                           flags=format.CONTINUES if continues else 0)  # fmt: skip
         active.forget_block()
         active.file.pwrite(data, active.end)
         if new:
@@ -451,11 +259,6 @@ class Log:
         return len(self._used) == 1 and self._used[0] is self._active and self._active.end <= self.cursor.offset
 
     @property
-    def end(self) -> Position:
-        """Where the next chunk would go, or behind everything."""
-        return (self._active.use, self._active.end) if self._active is not None else (self._next_use, 0)
-
-    @property
     def disk_used(self) -> int:
         """Bytes of segments that hold something."""
         return sum(segment.size for segment in self._used)
@@ -474,11 +277,6 @@ class Log:
     def skip_segment(self) -> None:
         """Reading fails here again and again: go on in the next segment; what is missed is counted there."""
         self.read_at = max((self.read_at[0] + 1, 0), (self.cursor.use, self.cursor.offset))
-
-    def rewind(self) -> None:
-        """Read again from the cursor."""
-        self.read_at = (self.cursor.use, self.cursor.offset)
-        self._passed = self.cursor.acked
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ class Buffer:
         if receipt is not None:
             receipt.hold()
             chunk.done.append(receipt.release)
+            chunk.continues = receipt.mark is not None and not last
             if receipt.mark is not None and last:  # the mark stands for the whole batch
                 if chunk.marks is None:
                     chunk.marks = {}

@@ -157,7 +157,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
 def test_progress_is_the_prefix() -> None:
     moves: list[int] = []
     progress = Progress(0, (0, 0), lambda: moves.append(progress.offset))
-    receipts = [progress.add(end, b"x" * end) for end in (10, 20, 30)]
+    receipts = [progress.add(end, b"x" * end, "tail.0:7", False) for end in (10, 20, 30)]
     receipts[1].hold()
     for i in (2, 0, 1):
         receipts[i].release()

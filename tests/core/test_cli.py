@@ -104,10 +104,19 @@ def test_reader_that_goes_away_is_no_error(unbuffered):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
 @pytest.mark.parametrize("name", ["quickstart", "mqtt", "edgebit"])
 def test_shipped_configs_are_valid(name, capsys):
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    assert main(["check", "-c", f"{root}/configs/{name}.toml"]) == 0
+    assert main(["check", "-c", f"{ROOT}/configs/{name}.toml"]) == 0
+
+
+def test_configuration_in_the_readme_is_valid(config, capsys, monkeypatch):
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
+    with open(f"{ROOT}/README.md", encoding="utf-8") as file:
+        _, _, rest = file.read().partition("```toml\n")
+    assert main(["check", "-c", config(rest.partition("```")[0])]) == 0
 
 
 def test_checking_imports_no_more_than_the_config_uses(config):

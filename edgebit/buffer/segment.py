@@ -78,8 +78,8 @@ class Segment:
             self.use = header.use
         return header
 
-    def scan(self, at: int = 0) -> Iterator[tuple[int, Header, bool]]:
-        """(place, header, payload is good) of every chunk of this use whose header is whole. Reads everything."""
+    def headers(self, at: int = 0) -> Iterator[tuple[int, Header]]:
+        """(place, header) of every chunk of this use whose header is whole, from `at` on."""
         while at + format.HEADER_SIZE <= self.size:
             try:
                 header = self.header(at)
@@ -90,8 +90,13 @@ class Segment:
                 if found is None:
                     return
                 at, header = found
-            yield at, header, self.payload(at, header) is not None
+            yield at, header
             at += header.length
+
+    def scan(self, at: int = 0) -> Iterator[tuple[int, Header, bool]]:
+        """The same with whether the payload is good. Reads everything."""
+        for place, header in self.headers(at):
+            yield place, header, self.payload(place, header) is not None
 
     def forget_block(self) -> None:
         """The file was written: what was read of it may be old."""

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 INFO = "stream.json"
 
 
+class InUse(StateError):
+    """Another process has the lock of the state directory."""
+
+
 class Streams:
     """The directory `<state_dir>/buffers`."""
 
@@ -90,7 +94,7 @@ class Lock:
         except OSError:
             owner = os.read(self._fd, 32).decode(errors="replace").strip()
             os.close(self._fd)
-            raise StateError(f"another edgebit (process {owner}) uses the state directory {state_dir}; stop it, "
+            raise InUse(f"another edgebit (process {owner}) uses the state directory {state_dir}; stop it, "
                              "or give this one a service.state_dir of its own") from None  # fmt: skip
         os.ftruncate(self._fd, 0)
         os.write(self._fd, f"{os.getpid()}\n".encode())

@@ -59,7 +59,7 @@ class Ledger:
         entry = self.entries.get(key)
         if entry is None:
             entry = self.entries[key] = Entry(who, reason, stream)
-            if len(self.entries) > 1000:
+            while len(self.entries) > 1000:
                 self._merge_oldest()
         entry.add(count, first)
         self.changed()

@@ -80,7 +80,10 @@ class CursorFile:
             except FileExistsError:  # cut off, may be to nothing, while it was made
                 self._files.unlink(self._path)
                 self._file = self._files.create(self._path, 2 * SLOT)
-        return Cursor.newest(data)
+        found = Cursor.newest(data)
+        known = found or Cursor()
+        self._saved = (known.use, known.offset, known.written, known.clean)
+        return found
 
     def save(self, cursor: Cursor, sync: bool = False) -> int:
         """Write it if it says something new; bytes written. Raises OSError."""

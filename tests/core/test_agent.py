@@ -58,13 +58,14 @@ class Sink2(Output):
 
     def __init__(self, opt, ctx):
         super().__init__(opt, ctx)
-        self.up, self.texts, self.closed = True, [], False
+        self.up, self.texts, self.chunks, self.closed = True, [], [], False
         self.made.append(self)
 
     def deliver(self, delivery):
         if not self.up:
             delivery.retry("connection refused")
             return
+        self.chunks.append(delivery.chunk)
         self.texts += [record[2][0] for record in delivery.chunk.records]
         delivery.delivered()
 

@@ -1,0 +1,182 @@
+"""What the agent keeps in its state directory: the lock, buffers on disk, the ledger; over restarts and crashes."""
+
+import json
+import os
+
+import pytest
+from core.test_agent import Script, Sink2, drain, make
+
+from edgebit.errors import StateError
+
+__all__ = ["make"]  # the fixture
+
+CONFIG = """
+[service]
+grace = '0.5s'
+[[input]]
+plugin='script'
+tag='t'
+[[output]]
+plugin='sink'
+alias='out'
+retry.cap='1s'
+[output.buffer]
+storage='{storage}'
+disk='1MiB'
+{more}
+"""
+
+
+def start(make, storage="filesystem", more="", up=True):
+    agent = make(CONFIG.format(storage=storage, more=more))
+    agent.start()
+    Sink2.made[-1].up = up
+    return agent, Script.made[-1], Sink2.made[-1]
+
+
+def stop(agent):
+    agent.stop("SIGTERM")
+    drain(agent)
+    agent.close()
+
+
+def crash(agent):
+    """kill -9: nothing is closed in order; the kernel gives back the lock."""
+    agent._lock.close()
+
+
+@pytest.mark.parametrize("storage", ["filesystem", "hybrid"])
+def test_what_was_not_delivered_at_a_stop_is_delivered_at_the_next_start(make, storage):
+    agent, script, _ = start(make, storage, up=False)
+    script.send("a", "b")
+    stop(agent)
+    assert any("2 records for out wait on disk for the next start" in line for line in agent.lines)
+    assert not any("lost" in line for line in agent.lines)
+    agent, _, sink = start(make, storage)
+    agent.fake.run_for(3)
+    assert sink.texts == ["a", "b"]
+
+
+def test_filesystem_buffer_survives_a_crash(make):
+    agent, script, _ = start(make, up=False)
+    script.send("a")
+    agent.fake.run_for(0.5)
+    crash(agent)
+    agent, _, sink = start(make)
+    agent.fake.run_for(3)
+    assert sink.texts == ["a"]
+    assert any("1 records from before the start wait in" in line for line in agent.lines)
+
+
+def test_hybrid_buffer_writes_what_has_waited_and_nothing_before(make):
+    agent, script, _ = start(make, "hybrid", up=False)
+    log = agent.pipeline.routes[0].buffer._log
+    script.send("a")
+    agent.fake.run_for(4)
+    assert log.payload_written == 0
+    agent.fake.run_for(2)
+    assert log.payload_written > 0
+    crash(agent)
+    agent, _, sink = start(make, "hybrid")
+    agent.fake.run_for(3)
+    assert sink.texts == ["a"]
+
+
+def test_hybrid_with_a_healthy_collector_writes_nothing(make):
+    agent, script, sink = start(make, "hybrid")
+    log = agent.pipeline.routes[0].buffer._log
+    before = log.bytes_written
+    for i in range(100):
+        script.send(f"{i}")
+        agent.fake.run_for(1)
+    agent.fake.run_for(2)
+    assert len(sink.texts) == 100
+    assert log.bytes_written == before
+
+
+def test_second_agent_on_one_state_directory_is_refused(make):
+    start(make)
+    with pytest.raises(StateError, match=rf"another edgebit \(process {os.getpid()}\) uses the state directory"):
+        start(make)
+
+
+def test_renamed_output_leaves_an_orphan_that_is_named_and_kept(make, tmp_path):
+    agent, script, _ = start(make, up=False)
+    script.send("a")
+    stop(agent)
+    agent = make(CONFIG.format(storage="filesystem", more="").replace("alias='out'", "alias='other'"))
+    agent.start()
+    agent.fake.run_for(3)
+    assert any("holds records of out, which is not configured; they are kept" in line for line in agent.lines)
+    stop(agent)
+    agent, _, sink = start(make)
+    agent.fake.run_for(3)
+    assert sink.texts == ["a"]
+
+
+def test_changed_size_keeps_the_backlog(make):
+    agent, script, _ = start(make, up=False)
+    script.send(*(f"{i:01000d}" for i in range(300)))
+    stop(agent)
+    bigger = CONFIG.replace("1MiB", "4MiB").format(storage="filesystem", more="")
+    agent = make(bigger)
+    agent.start()
+    Sink2.made[-1].up = False
+    agent.fake.run_for(1)
+    stop(agent)
+    agent, _, sink = start(make)
+    agent.fake.run_for(5)
+    assert [int(text) for text in sink.texts] == list(range(300))
+
+
+def test_losses_are_kept_over_a_restart_and_told_to_the_collector(make, tmp_path):
+    agent, script, _ = start(make, "memory", "memory='16KiB'\noverflow='drop_newest'", up=False)
+    for i in range(200):
+        script.send(f"{i:0200d}")
+    agent.fake.run_for(3)
+    kept = json.loads((tmp_path / "state/ledger.json").read_text())
+    lost = agent.stats.ledger.unreported("out")[0][1][2]
+    assert lost > 0
+    assert kept["entries"][0][:2] == ["out", "buffer full"]
+    crash_without_lock(agent)
+    agent, _, sink = start(make, "memory")
+    agent.fake.run_for(5)
+    told = [dict(zip(r[1].names, r[2])) for chunk in sink.chunks for r in chunk.records if chunk.tag == "edgebit.loss"]
+    assert [(t["output"], t["reason"], t["count"], t["total"]) for t in told] == [("out", "buffer full", lost, lost)]
+    agent.fake.run_for(60)
+    assert sum(chunk.tag == "edgebit.loss" for chunk in sink.chunks) == 1
+    stop(agent)
+    agent, _, sink = start(make, "memory")
+    agent.fake.run_for(60)
+    assert sink.chunks == []
+
+
+def crash_without_lock(agent):
+    """A memory-only agent holds no lock."""
+    assert agent._lock is None
+
+
+def test_losses_during_an_outage_are_told_once_when_it_ends(make):
+    agent, script, sink = start(make, "memory", "memory='16KiB'\noverflow='drop_oldest'", up=False)
+    for i in range(300):
+        script.send(f"{i:0200d}")
+        agent.fake.run_for(1)
+    sink.up = True
+    agent.fake.run_for(100)
+    told = [r[2] for chunk in sink.chunks for r in chunk.records if chunk.tag == "edgebit.loss"]
+    assert sum(t[3] for t in told) == agent.stats.ledger.entries[next(iter(agent.stats.ledger.entries))].count
+    assert len(told) <= 3
+
+
+def test_damaged_ledger_is_set_aside(make, tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/ledger.json").write_text("{")
+    agent, _, _ = start(make)
+    assert (tmp_path / "state/ledger.json.bad").exists()
+    assert any("can't be understood" in line for line in agent.lines)
+
+
+def test_unusable_state_directory_is_a_clear_error(make, tmp_path):
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(StateError, match="can't be used: .*name another one in service.state_dir"):
+        start(make)

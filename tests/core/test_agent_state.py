@@ -178,5 +178,5 @@ def test_damaged_ledger_is_set_aside(make, tmp_path):
 
 def test_unusable_state_directory_is_a_clear_error(make, tmp_path):
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(StateError, match="can't be used: .*name another one in service.state_dir"):
+    with pytest.raises(StateError, match=r"can't be used: .*name another one in service.state_dir"):
         start(make)

@@ -65,9 +65,10 @@ def test_ledger_survives_a_restart():
     assert spans(again) == [[1, 5, 5]]
 
 
-@pytest.mark.parametrize(
-    "junk", [b"{", b"[]", b'{"entries": 5}', b'{"entries": [[1]]}', b'{"entries": [[1,2,3,"x",[]]]}', b"\xff"]
-)
+JUNK = [b"{", b"[]", b'{"entries": 5}', b'{"entries": [[1]]}', b'{"entries": [[1,2,3,"x",[]]]}', b"\xff"]
+
+
+@pytest.mark.parametrize("junk", JUNK)
 def test_junk_is_refused(junk):
     assert not Ledger().load(junk)
 

@@ -78,7 +78,7 @@ class Directory:
             except OSError as error:
                 self._note(f"{name} can't be opened ({reason(error)}); it is left alone")
                 continue
-            if segment.size < 2 * format.HEADER_SIZE:
+            if segment.size < format.HEADER_SIZE:
                 self._remove(segment)  # cut off while it was made
                 continue
             try:
@@ -108,7 +108,8 @@ class Directory:
             # The cursor is lost, or its segment: begin with the oldest chunk there is.
             self.cursor.use, self.cursor.offset = keep[0].use, 0
             first = next((header for _, header, _ in keep[0].scan()), None)
-            if first is not None:
+            if first is not None and not self.cursor.clean:
+                # It may be older than the segments. After a clean stop it isn't, and what is between is missing.
                 self.cursor.acked = max(self.cursor.acked, first.before)
 
     def _find_end(self) -> None:
@@ -127,7 +128,7 @@ class Directory:
         missing = self.cursor.written - written
         if missing > 0:
             self._lost("damaged on disk", missing, max(1, self.cursor.next_seq - missing), self.cursor.stream)
-        self.written = max(written, self.cursor.written)
+        self.written = written  # the missing ones' numbers are given again, so nobody misses them twice
         self._drop_unfinished()
 
     def _drop_unfinished(self) -> None:
@@ -183,11 +184,12 @@ class Directory:
     def _resize(self) -> None:
         """Make the segments that the limit allows; give up free ones beyond it. A full disk makes it smaller."""
         size = segment_size(self.limit)
-        total = self._total()
-        while self._free and total > self.limit:
-            segment = self._free.pop()
-            total -= segment.size
+        for segment in [segment for segment in self._free if segment.size != size]:
+            self._free.remove(segment)
             self._remove(segment)
+        while self._free and self._total() > self.limit:
+            self._remove(self._free.pop())
+        total = self._total()
         number = 0
         names = {segment.name for segment in self._used + self._free}
         while total + size <= self.limit:

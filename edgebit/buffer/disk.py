@@ -171,7 +171,9 @@ class DiskBuffer(Buffer):
             peeked, self._peeked = self._peeked, None
             return peeked
         try:
-            chunk = self._log.read(self._boundary())
+            first = self._queue[0] if self._queue else None
+            before = first.place.after - first.count if first is not None and first.place is not None else None
+            chunk = self._log.read(self._boundary(), before)
         except OSError as error:
             self._read_failures += 1
             self._read_after = self._clocks.monotonic() + _RETRY

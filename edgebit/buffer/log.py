@@ -14,6 +14,8 @@ It must not know outputs, time-outs, memory limits or policies: queue.py does.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from edgebit.buffer import format
 from edgebit.buffer.format import Place
 from edgebit.buffer.opening import Directory
@@ -36,7 +38,7 @@ class Log(Directory):
     @property
     def largest(self) -> int:
         """Bytes that header, tag, marks and payload of one chunk may take together."""
-        return min((segment.size for segment in self._used + self._free), default=0)
+        return max((segment.size for segment in self._used + self._free), default=0)
 
     def write(self, tag: str, payload: bytes, count: int, seq: int, stream: bytes, moment: format.Moment,
               marks: dict[str, tuple[int, int]] | None = None, continues: bool = False) -> Place | None:  # fmt: skip
@@ -48,9 +50,10 @@ class Log(Directory):
             length = format.packed_length(len(raw_tag), len(packed), len(payload))
             if active is not None and active.end + length <= active.size:
                 break
-            if fresh or not self._free or length > self._free[-1].size:
+            # The one that is free for the longest time; one that was cut off may be too short.
+            active = next((segment for segment in reversed(self._free) if fresh or length <= segment.size), None)
+            if fresh or active is None:
                 return None
-            active = self._free[-1]
             active.end = 0
         assert active is not None
         new = active is not self._active
@@ -61,7 +64,7 @@ class Log(Directory):
         active.forget_block()
         active.file.pwrite(data, active.end)
         if new:
-            self._free.pop()
+            self._free.remove(active)
             active.use, self._next_use = use, use + 1
             self._used.append(active)
             self._active = active
@@ -125,41 +128,42 @@ class Log(Directory):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def read(self, upto: Position | None = None) -> Chunk | None:
-        """The chunk at `read_at`, which moves behind it; None at the end (or at `upto`)."""
-        while True:
-            segment = self._segment_at(self.read_at[0])
-            if upto is not None and self.read_at >= upto:
-                return None
-            if segment is None:
-                self.read_at = max(self.read_at, self.end)
-                return None
-            if segment.use > self.read_at[0]:
-                self.read_at = (segment.use, 0)
-                continue
-            at, header = self._next_header(segment, self.read_at[1])
-            if header is None:
-                if segment is self._used[-1]:
-                    self.read_at = max(self.read_at, self.end)
-                    return None
-                self.read_at = (segment.use + 1, 0)
-                continue
-            if upto is not None and (segment.use, at) >= upto:
-                return None
+    def read(self, upto: Position | None = None, before: int | None = None) -> Chunk | None:
+        """The chunk at `read_at`, which moves behind it; None at the end, or at `upto`, where the chunk is that was written
+        after `before` records. What is missed on the way is counted."""
+        while (found := self._next(upto)) is not None:
+            segment, at, header = found
             self.read_at = (segment.use, at + header.length)
             if header.after <= self._passed:
                 continue  # written twice, because the first time was not known to have succeeded
-            self._passed = header.after
-            self._tell_gap(header)
             payload = segment.payload(at, header)
             if payload is None:
-                if header.after > self._told:
-                    self._lost("damaged on disk", header.count, header.seq, header.stream)
-                    keep_copy(self.files, self.directory, segment, self._note)
-                    self._told = header.after
-                continue
+                keep_copy(self.files, self.directory, segment, self._note)
+                continue  # missed at the next chunk that is whole, unless it was written again
+            self._miss(header.before, header.stream, header.seq)
+            self._passed = header.after
             self._told = max(self._told, header.after)
+            self._last = (header.stream, header.last_seq)
             return self._chunk(segment, at, header, payload)
+        self._miss(self.written if before is None else before)
+        return None
+
+    def _next(self, upto: Position | None) -> tuple[Segment, int, Header] | None:
+        """The next chunk whose header is whole, and where it is."""
+        while (segment := self._segment_at(self.read_at[0])) is not None:
+            if segment.use > self.read_at[0]:
+                self.read_at = (segment.use, 0)
+            at, header = self._next_header(segment, self.read_at[1])
+            if upto is not None and (segment.use, at) >= upto:
+                return None
+            if header is not None:
+                return segment, at, header
+            if segment is self._used[-1]:
+                break
+            self.read_at = (segment.use + 1, 0)
+        if upto is None:
+            self.read_at = max(self.read_at, self.end)
+        return None
 
     def _chunk(self, segment: Segment, at: int, header: Header, payload: bytes) -> Chunk:
         chunk = Chunk(header.tag.decode("utf-8", "surrogateescape"), None, 0, header.seq, payload=payload,
@@ -188,19 +192,39 @@ class Log(Directory):
         found = segment.next_good(at)
         return found if found is not None and found[0] < end else (at, None)
 
-    def _tell_gap(self, header: Header) -> None:
-        """Records that were written before this chunk and neither turned up nor were dropped are damaged."""
-        missing = header.before - self._told
+    def _miss(self, before: int, stream: bytes = b"", seq: int = 0) -> None:
+        """So many records were written before the next chunk (from `seq` of `stream`; none at the end): those that neither
+        turned up nor were dropped are damaged."""
+        if before <= self._told:
+            return
+        missing = before - self._told
+        missing -= sum(max(0, min(stop, before) - max(start, self._told)) for start, stop in self._holes)
         if missing > 0:
-            for hole in [hole for hole in self._holes if hole[0] >= self._told and hole[1] <= header.before]:
-                self._holes.remove(hole)
-                missing -= hole[1] - hole[0]
-        if missing > 0:
-            stream, seq = self._last
-            first = seq + 1 if stream == header.stream else max(1, header.seq - missing)
-            self._lost("damaged on disk", missing, first, header.stream)
-        self._told = max(self._told, header.before)
-        self._last = (header.stream, header.last_seq)
+            last_stream, last_seq = self._last
+            if not stream and not last_stream:
+                last_stream, last_seq = self.cursor.stream, max(1, self.cursor.next_seq - missing) - 1
+            same = stream in (b"", last_stream)
+            self._lost(
+                "damaged on disk", missing, last_seq + 1 if same else max(1, seq - missing), stream or last_stream
+            )
+        start, self._told = self._told, before
+        self._hole(start, before)
+
+    def _hole(self, start: int, stop: int) -> None:
+        """These records, counted as written, will never be read."""
+        apart = []
+        for hole in self._holes:
+            if hole[0] <= stop and start <= hole[1]:
+                start, stop = min(start, hole[0]), max(stop, hole[1])
+            else:
+                apart.append(hole)
+        self._holes = sorted([*apart, (start, stop)])
+        self._pass_holes()
+
+    def _pass_holes(self) -> None:
+        """What is lost right behind what is acknowledged need not be waited for, nor missed at the next start."""
+        while self._holes and self._holes[0][0] <= self.cursor.acked:
+            self.cursor.acked = max(self.cursor.acked, self._holes.pop(0)[1])
 
     # -- forgetting --------------------------------------------------------------------------------------------------
 
@@ -211,6 +235,7 @@ class Log(Directory):
         self.cursor.use, self.cursor.offset = place.end
         self.cursor.acked = max(self.cursor.acked, place.after)
         self._told = max(self._told, place.after)
+        self._pass_holes()
         self.read_at = max(self.read_at, place.end)
         while self._used and self._used[0].use < place.end[0]:
             self._release(self._used.pop(0))
@@ -236,16 +261,21 @@ class Log(Directory):
         for i, segment in enumerate(self._used[:-1]):
             if out is not None and segment.use <= out[0]:
                 continue
-            at_cursor = segment.use == self.cursor.use
-            found = [header for at, header, _ in segment.scan() if not at_cursor or at >= self.cursor.offset]
+            begin, end = self.cursor.offset if segment.use == self.cursor.use else 0, segment.end or segment.size
+            found = [header for at, header in segment.headers(begin) if at < end]
             del self._used[i]
             self._release(segment)
             if found:
-                self._holes = [*self._holes[-64:], (found[0].before, found[-1].after)]
+                if i == 0:
+                    self._miss(found[0].before, found[0].stream, found[0].seq)
+                for one, two in pairwise(found):
+                    if two.before > max(one.after, self._told):
+                        missing = two.before - max(one.after, self._told)
+                        self._lost("damaged on disk", missing, one.last_seq + 1, one.stream)
+                self._hole(found[0].before, found[-1].after)
             if i == 0:
                 self.cursor.use, self.cursor.offset = self._used[0].use, 0
-                self.cursor.acked = max([self.cursor.acked, *(header.after for header in found)])
-                self._told = max(self._told, self.cursor.acked)
+                self._told, self._passed = max(self._told, self.cursor.acked), max(self._passed, self.cursor.acked)
             if self.read_at[0] <= segment.use:
                 self.read_at = (segment.use + 1, 0)
             return [(header.stream, header.seq, header.count) for header in found]
@@ -266,7 +296,7 @@ class Log(Directory):
     @property
     def waiting(self) -> int:
         """Records that are stored and not acknowledged."""
-        return self.written - self.cursor.acked
+        return self.written - self.cursor.acked - sum(stop - start for start, stop in self._holes)
 
     def skip_to(self, place: Place) -> None:
         """Read on behind this chunk."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor, CursorFile
-from edgebit.buffer.segment import Segment
+from edgebit.buffer.segment import Segment, keep_copy
 from edgebit.errors import reason
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgebit.buffer.files import Files
-    from edgebit.buffer.format import Header, Position
+    from edgebit.buffer.format import Position
 
 
 def segment_size(limit: int) -> int:
@@ -114,20 +114,21 @@ class Directory:
 
     def _find_end(self) -> None:
         """Where the newest segment ends, and what the cursor knows to be missing behind it."""
-        written = self.cursor.acked
-        if self._used:
-            last = self._used[-1]
-            end = self.cursor.offset if last.use == self.cursor.use else 0
-            for at, header, good in last.scan():
-                if not good and header.after > self.cursor.written and self._is_tail(last, at, header):
-                    written = max(written, header.before)
-                    break  # torn while it was written, and not yet said to be there: the normal end of a log
-                end, written = max(end, at + header.length), max(written, header.after)
-            last.end = end
-            self._active = last
+        written = acked = self.cursor.acked
+        for segment in reversed(self._used):
+            end = self.cursor.offset if segment.use == self.cursor.use else 0
+            for at, header, good in segment.scan():
+                if good:  # others at the end were torn while they were written, unless the cursor knows better
+                    end, written = max(end, at + header.length), max(written, header.after)
+            if self._active is None:
+                self._active, segment.end = segment, end
+            if written > acked:
+                break
         missing = self.cursor.written - written
         if missing > 0:
             self._lost("damaged on disk", missing, max(1, self.cursor.next_seq - missing), self.cursor.stream)
+            if self._used:
+                keep_copy(self.files, self.directory, self._used[-1], self._note)
         self.written = written  # the missing ones' numbers are given again, so nobody misses them twice
         self._drop_unfinished()
 
@@ -135,6 +136,7 @@ class Directory:
         """Chunks at the end whose batch was not written to its end: the process died between two writes. Their source
         goes on before them."""
         start: tuple[int, int, int] | None = None  # index of the segment, place, records written before
+        unfinished: list[tuple[Segment, int]] = []
         for i in range(len(self._used) - 1, -1, -1):
             segment = self._used[i]
             stop = segment.end or segment.size
@@ -142,10 +144,16 @@ class Directory:
             while found and found[-1][1].flags & format.CONTINUES:
                 at, header = found.pop()
                 start = (i, at, header.before)
+                unfinished.append((segment, at))
             if found:
                 break
         if start is None or (self._used[start[0]].use, start[1]) < (self.cursor.use, self.cursor.offset):
             return
+        for segment, at in unfinished:  # they must not be found again behind what is written from now on
+            segment.file.pwrite(bytes(len(format.MAGIC)), at)
+            segment.forget_block()
+        for segment in {segment for segment, _ in unfinished}:
+            segment.file.sync()
         i, at, self.written = start
         for segment in self._used[i + 1 :]:
             segment.use = 0
@@ -157,9 +165,6 @@ class Directory:
             # Its first chunk would be the start of an empty segment: begin a new use instead.
             self._free.append(self._used.pop())
             self._active = None
-
-    def _is_tail(self, segment: Segment, at: int, header: Header) -> bool:
-        return segment.next_good(at + header.length) is None
 
     def _read_positions(self) -> None:
         """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before."""

@@ -196,12 +196,16 @@ class Agent:
             self.loop.stop()
 
     def _commit(self) -> None:
-        if self._commit_timer is not None:
-            self._commit_timer.cancel()
-            self._commit_timer = None
         due = self.pipeline.commit()
-        if due is not None:
-            self._commit_timer = self.loop.call_later(due, lambda: None)  # the end of that turn commits
+        if due is None:
+            return
+        when = self.loop.clock.monotonic() + due
+        timer = self._commit_timer
+        if timer is not None and timer.call is not None:
+            if timer.when <= when:
+                return  # a turn comes in time; setting a timer every turn would cost more than it
+            timer.cancel()
+        self._commit_timer = self.loop.call_at(when, lambda: None)  # the end of that turn commits
 
     # -- events ----------------------------------------------------------------------------------------------------------
 

@@ -61,13 +61,15 @@ class SystemClock:
 class Timer:
     """Something to happen later; `cancel` may be called at any time and more than once."""
 
-    __slots__ = ("call", "owner", "when")
+    __slots__ = ("_loop", "call", "owner", "when")
 
-    def __init__(self, when: float, call: Callable[[], object] | None, owner: object) -> None:
-        self.when, self.call, self.owner = when, call, owner
+    def __init__(self, loop: Loop, when: float, call: Callable[[], object] | None, owner: object) -> None:
+        self._loop, self.when, self.call, self.owner = loop, when, call, owner
 
     def cancel(self) -> None:
-        self.call = None  # stays in the heap until it is due: lazy deletion
+        if self.call is not None:
+            self.call = None  # stays in the heap for now: lazy deletion
+            self._loop.note_cancelled()
 
 
 class Watch:
@@ -112,6 +114,7 @@ class Loop:
         self.on_signal: Callable[[int], object] = lambda signum: None
         self.turns = 0
         self._timers: list[tuple[float, int, Timer]] = []
+        self._cancelled = 0  # of them
         self._order = itertools.count()  # equal times run in the order in which they were set
         self.stopping = False
         self._old_handlers: dict[int, Any] = {}
@@ -126,7 +129,7 @@ class Loop:
 
     def call_at(self, when: float, call: Callable[[], object], owner: object = None) -> Timer:
         """Run `call` in a later turn, at the monotonic time `when` or as soon after as possible."""
-        timer = Timer(when, call, owner)
+        timer = Timer(self, when, call, owner)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
@@ -184,9 +187,19 @@ class Loop:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def note_cancelled(self) -> None:
+        """A timer in the heap is dead. Time-outs are set and cancelled with every request, and most are a minute long, so
+        the dead are swept out when they are the majority: constant cost a timer, and a bounded heap."""
+        self._cancelled += 1
+        if self._cancelled > 64 and self._cancelled > len(self._timers) // 2:
+            self._timers = [entry for entry in self._timers if entry[2].call is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
+
     def _patience(self, longest: float | None) -> float | None:
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
+            self._cancelled = max(0, self._cancelled - 1)
         if self._calls:
             return 0
         if self._timers:

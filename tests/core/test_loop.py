@@ -47,6 +47,19 @@ def test_cancelled_timer_never_runs(loop):
     assert seen == []
 
 
+def test_cancelled_timers_do_not_pile_up(loop):
+    """A request sets a time-out of a minute and cancels it a moment later, all day long."""
+    keep = [loop.call_later(100, lambda: None) for _ in range(50)]
+    for _ in range(10_000):
+        loop.call_later(60, lambda: None).cancel()
+    assert len(loop._timers) < 300
+    seen = []
+    loop.call_later(1, lambda: seen.append(1))
+    loop.run_for(2)
+    assert seen == [1]
+    assert all(timer.call is not None for timer in keep)
+
+
 def test_timer_set_by_a_timer_runs_in_a_later_turn(loop):
     turns = []
 

@@ -1,4 +1,4 @@
-"""The command line: run | check | plugins | collect. Everything heavy is imported by the command that needs it."""
+"""The command line: run | check | plugins | buffer | collect. Everything heavy is imported by the command that needs it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ USAGE = """\
 usage: edgebit run -c FILE          run the agent (also: edgebit -c FILE)
        edgebit check -c FILE        check a configuration and say what is wrong with it
        edgebit plugins [NAME]       list the plugins, or one with its options
+       edgebit buffer VERB ...      look at buffers on disk and move them (edgebit buffer --help)
        edgebit collect [OPTIONS]    run the embedded collector (edgebit collect --help)
        edgebit --version
 
@@ -55,14 +56,14 @@ def _command(args: list[str]) -> int:
         print(USAGE, file=sys.stdout if args else sys.stderr)
         return 0 if args else UsageError.exit_code
     commands: dict[str, Callable[[list[str]], int]] = {
-        "run": _run, "check": _check, "plugins": _plugins, "collect": _collect,
+        "run": _run, "check": _check, "plugins": _plugins, "buffer": _buffer, "collect": _collect,
     }  # fmt: skip
     first, rest = args[0], args[1:]
     if first in ("-V", "--version", "version"):
         print(f"edgebit {__version__}")
         return 0
     if first in commands:
-        if rest and rest[0] in ("-h", "--help") and first != "collect":
+        if rest and rest[0] in ("-h", "--help") and first not in ("collect", "buffer"):
             print(USAGE)
             return 0
         return commands[first](rest)
@@ -116,7 +117,16 @@ def _check(args: list[str]) -> int:
     agent = Agent(load(path, os.environ), os.environ, Sink(ERROR))
     agent.loop.close()
     print(f"{path}: the configuration is valid: {agent.summary}")
+    for directory, owner in agent.orphans().items():
+        print(f"{path}: {directory} holds records of {owner or 'an unknown output'}, which is not configured with a buffer "
+              f"on disk; they are kept. See: edgebit buffer ls -c {path}")  # fmt: skip
     return 0
+
+
+def _buffer(args: list[str]) -> int:
+    from edgebit import buffer_cli
+
+    return buffer_cli.main(args)
 
 
 def _collect(args: list[str]) -> int:

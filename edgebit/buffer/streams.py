@@ -1,14 +1,15 @@
 """The directories of buffers on disk: which output each belongs to, and which belong to none.
 
-``<state_dir>/buffers/<random name>/`` holds the log of one output, and ``stream.json`` there says of which one. The name
-is never made from the configuration, so that no change of it can make a backlog vanish or give it to another output by
-accident: a directory whose output is no longer configured is an orphan. It is kept, named at every start and by
+``<state_dir>/buffers/<random name>/`` holds the log of one output, and ``stream.json`` there, with a copy, says of which
+one. The name is never made from the configuration, so that no change of it can make a backlog vanish or give it to another
+output by accident: a directory whose output is no longer configured is an orphan. It is kept, named at every start and by
 `edgebit check`, and can be drained or exported with `edgebit buffer`.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 
 from edgebit.errors import StateError, reason
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from edgebit.buffer.files import Files
 
 INFO = "stream.json"
+COPY = "stream.copy.json"  # one damaged byte must not part a backlog from its output
 
 
 class InUse(StateError):
@@ -32,35 +34,53 @@ class Streams:
 
     def all(self) -> dict[str, str]:
         """Directory -> the output it belongs to, "" if that can't be read."""
-        import json
-
         found = {}
         for name in self.files.listdir(self.path):
             directory = os.path.join(self.path, name)
             try:
-                info = self.files.read(os.path.join(directory, INFO))
-                if not info and not any(n.endswith(".seg") for n in self.files.listdir(directory)):
-                    continue
-                found[directory] = str(json.loads(info)["output"])
+                content = self.files.listdir(directory)
             except NotADirectoryError:
                 continue
-            except (OSError, ValueError, KeyError, TypeError):
+            except OSError:
                 found[directory] = ""
+                continue
+            owners = self._owners(directory)
+            if owners or any(name.endswith(".seg") for name in content):
+                found[directory] = owners[0] if owners else ""
         return found
+
+    def _owners(self, directory: str) -> list[str]:
+        """What the file and its copy say, those that are whole."""
+        import json
+
+        found = []
+        for name in (INFO, COPY):
+            try:
+                info = json.loads(self.files.read(os.path.join(directory, name)))
+                if info.get("check", _check(info["output"])) == _check(info["output"]):
+                    found.append(info["output"])
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return found
+
+    def _sign(self, directory: str, output: str) -> None:
+        import json
+
+        info = json.dumps({"format": 1, "output": output, "check": _check(output)}).encode() + b"\n"
+        for name in (INFO, COPY):
+            self.files.replace(os.path.join(directory, name), info)
 
     def of(self, output: str, new_name: str) -> str:
         """The directory of an output, made if there is none. Raises StateError."""
-        import json
-
         try:
             for directory, owner in self.all().items():
                 if owner == output:
+                    if self._owners(directory) != [output, output]:
+                        self._sign(directory, output)
                     return directory
             directory = os.path.join(self.path, new_name)
             self.files.makedirs(directory)
-            self.files.replace(
-                os.path.join(directory, INFO), json.dumps({"format": 1, "output": output}).encode() + b"\n"
-            )
+            self._sign(directory, output)
         except OSError as error:
             raise StateError(f"the buffers in {self.path} can't be used: {reason(error)}; the agent's user must own the "
                              "directory and be able to write there") from None  # fmt: skip
@@ -73,6 +93,10 @@ class Streams:
             for directory, owner in self.all().items()
             if owner not in outputs and any(name.endswith(".seg") for name in self.files.listdir(directory))
         }
+
+
+def _check(output: str) -> int:
+    return zlib.crc32(output.encode("utf-8", "surrogateescape"))
 
 
 class Lock:

@@ -18,6 +18,7 @@ import os
 
 from edgebit.collector.received import MAX_SEQUENCE, Received
 from edgebit.errors import StateError, reason
+from edgebit.ledger import TAG as LOSS_TAG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Directory:
         if count:
             self._write(batch, new)
             received.enter(batch.agent, batch.stream, batch.tag, first, count, len(new))
+            if batch.tag == LOSS_TAG:
+                received.explain(batch.agent, new)
             self.changed = True
         return Outcome(new, count - len(new), gap)
 
@@ -195,6 +198,8 @@ class Directory:
             self.received.enter(
                 entry["agent"], entry["stream"], entry["tag"], entry["first"], entry["count"], entry["new"]
             )
+            if entry["tag"] == LOSS_TAG:
+                self.received.explain(entry["agent"], self._lines(entry))
         self.changed = True
         self.save()
 
@@ -209,6 +214,15 @@ class Directory:
         if size > at:
             os.truncate(path, at)
         return False
+
+    def _lines(self, entry: dict[str, Any]) -> list[str]:
+        """What a batch has written, if its file is still there."""
+        try:
+            with open(os.path.join(self.path, entry["file"]), "rb") as file:
+                file.seek(entry["at"])
+                return file.read(entry["size"]).decode(errors="replace").splitlines()
+        except OSError:
+            return []
 
 
 def file_name(tag: str) -> str:

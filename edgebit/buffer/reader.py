@@ -152,8 +152,8 @@ class Reader:
             if segment.use == cursor.use:
                 return cursor.use, cursor.offset, cursor.acked
             if segment.use > cursor.use:
-                # What the cursor points to is gone: acknowledged since, or never to be had.
-                return segment.use, 0, -1
+                # What the cursor points to is gone: acknowledged since then, unless the stop was a clean one.
+                return segment.use, 0, cursor.acked if cursor.clean else -1
         return cursor.use + 1, 0, cursor.acked
 
     def items(self, every: bool = False) -> Iterator[Found | Gap]:
@@ -178,8 +178,9 @@ class Reader:
     def _waiting(self, use: int, start: int, passed: int) -> Iterator[Found | Gap]:
         last: Header | None = None
         place = ("-", 0)  # behind the last chunk
+        torn = False
         for segment in self.segments:
-            if segment.use < use:
+            if segment.use < use or torn:
                 continue
             at = begin = start if segment.use == use else 0
             if last is None:
@@ -190,10 +191,10 @@ class Reader:
                         passed = header.before
                     if header.after <= passed:
                         continue  # written twice, because the first time was not known to have succeeded
+                    if torn := self._torn(segment, at, header):
+                        break
                     if header.before > passed and not self._changed(segment):
                         yield self._missing(place, header, passed, last)
-                    if self._torn(segment, at, header):
-                        return
                     yield self._one(segment, at, header, True)
                     passed, last, place = header.after, header, (segment.name, at + header.length)
             except OSError as error:
@@ -220,14 +221,14 @@ class Reader:
         return Gap(*place, count, seq, header.stream.hex(), why, True)
 
     def _torn(self, segment: Segment, at: int, header: Header) -> bool:
-        """The normal end of a log: a chunk that was being written and was never said to be there."""
-        known = self.cursor.written if self.cursor is not None else 0
-        return (
-            segment is self.segments[-1]
-            and header.after > known
-            and segment.payload(at, header) is None
-            and segment.next_good(at + header.length) is None
-        )
+        """The normal end of a log: from here on only chunks that were being written and were never said to be there."""
+        if header.after <= (self.cursor.written if self.cursor is not None else 0):
+            return False
+        if segment.payload(at, header) is not None:
+            return False
+        later = self.segments[self.segments.index(segment) + 1 :]
+        behind = (segment.scan(at + header.length), *(other.scan() for other in later))
+        return not any(good for scan in behind for _, _, good in scan)
 
     def _changed(self, segment: Segment) -> bool:
         """An agent has begun this segment anew since it was opened here."""

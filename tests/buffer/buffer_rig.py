@@ -27,6 +27,7 @@ class Rig:
     def __init__(self, path: Path, capsys: Any) -> None:
         self.path, self.state, self._capsys = path, path / "state", capsys
         self.clock = FakeClock()
+        self.text = "x" * 50
 
     def config(self, *outputs: str, disk: str = "1MiB", storage: str = "filesystem") -> str:
         text = f"[service]\nstate_dir = '{self.state}'\n[[input]]\nplugin = 'dummy'\n"
@@ -60,7 +61,7 @@ class Rig:
 
     def append(self, buffer: DiskBuffer, tag: str, first: int, count: int, mark: tuple[str, int] | None = None) -> None:
         for start in range(first, first + count, 10):
-            records = [(n * 10**9, SHAPE, (n, "x" * 50)) for n in range(start, min(start + 10, first + count))]
+            records = [(n * 10**9, SHAPE, (n, self.text)) for n in range(start, min(start + 10, first + count))]
             receipt = Receipt(lambda: None, (mark[0], mark[1], 0)) if mark else None  # type: ignore[arg-type]
             assert buffer.append(tag, records, records_size(records), receipt) == len(records)
         buffer.commit()

@@ -344,9 +344,37 @@ def test_torn_end_is_normal(rig):
     shutil.copytree(rig.directory("http.0"), copy)
     buffer.close("stop")
     found = places(copy)
-    flip_payload(found[-1])
+    for n in (1, 2, 3):
+        flip_payload(found[-n])
+        assert rig.run("verify", copy)[0] == 0
+        assert rig.numbers(copy) == list(range(1, found[-n][2]))
+
+
+def test_torn_end_in_a_segment_before_the_last(rig):
+    """Two segments were being written when the power went."""
+    buffer = rig.buffer("http.0", sync=None)
+    rig.append(buffer, "t", 1, 1500)
+    copy = rig.path / "copy"
+    shutil.copytree(rig.directory("http.0"), copy)
+    buffer.close("stop")
+    found = places(copy)
+    torn = [place for place in found if place[0] == found[-1][0]]
+    for place in [found[-len(torn) - 1], *torn]:
+        flip_payload(place)
+    assert len(torn) > 1
     assert rig.run("verify", copy)[0] == 0
-    assert rig.numbers(copy) == list(range(1, found[-1][2]))
+    assert rig.numbers(copy) == list(range(1, found[-len(torn) - 1][2]))
+
+
+def test_segment_of_the_cursor_gone_after_a_clean_stop(rig):
+    directory = rig.filled("http.0", 5000)
+    found = places(directory)
+    files = list(dict.fromkeys(place[0] for place in found))
+    gone = [place for place in found if place[0] == files[0]]
+    files[0].unlink()
+    code, out, _ = rig.run("verify", rig.state)
+    assert code == 1
+    assert f"sequence 1 to {gone[-1][2] + gone[-1][3] - 1} of stream" in out
 
 
 def test_damage_in_what_was_delivered_is_no_loss(rig):
@@ -410,7 +438,7 @@ def test_segments_reused_while_they_are_read(rig):
     from edgebit.buffer.reader import Found, Gap, Reader
 
     buffer = rig.buffer("http.0", overflow="drop_oldest")
-    rig.append(buffer, "t", 1, 9000)
+    rig.append(buffer, "t", 1, 6000)
     reader = Reader(Files(), str(rig.directory("http.0")))
     numbers, gaps = [], []
     for rounds, item in enumerate(reader.items(), 1):

@@ -1,8 +1,13 @@
-"""What all tests of parsers share."""
+"""What all tests share."""
 
+import hypothesis
 import pytest
 
 from edgebit.record import Shape
+
+# No time limit on a single example: on a busy machine or a small board, any of them may have to wait.
+hypothesis.settings.register_profile("edgebit", deadline=None)
+hypothesis.settings.load_profile("edgebit")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -194,6 +194,9 @@ class DiskBuffer(Buffer):
 
     def ack(self, chunk: Chunk) -> None:
         if any(self._queue[i] is chunk for i in range(self._out)):
+            if self._stored_out is not None:  # older than all that is in memory
+                self._log.acknowledge(self._stored_out.place)
+                self._stored_out = None
             super().ack(chunk)
         elif chunk.place is not None:
             self._log.acknowledge(chunk.place)

@@ -23,7 +23,9 @@ from edgebit.formats.cbor import decode_rows
 
 
 @pytest.fixture
-def rig(tmp_path, capsys):
+def rig(tmp_path, capsys, monkeypatch):
+    for name in ("fsync", "fdatasync"):  # no power is cut here, and a busy disk takes its time
+        monkeypatch.setattr(os, name, lambda fd: None)
     return Rig(tmp_path, capsys)
 
 

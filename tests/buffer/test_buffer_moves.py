@@ -18,7 +18,9 @@ from edgebit.cli import main
 
 
 @pytest.fixture
-def rig(tmp_path, capsys):
+def rig(tmp_path, capsys, monkeypatch):
+    for name in ("fsync", "fdatasync"):  # no power is cut here, and a busy disk takes its time
+        monkeypatch.setattr(os, name, lambda fd: None)
     return Rig(tmp_path, capsys)
 
 
@@ -286,6 +288,7 @@ def test_purged_output_is_told_to_its_collector(rig):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+@pytest.mark.usefixtures("rig")  # for its quick syncs
 def test_root_leaves_files_that_the_agent_s_user_can_use(capsys):
     with tempfile.TemporaryDirectory() as path:
         os.chmod(path, 0o755)

@@ -207,7 +207,9 @@ class _Builder:
         host.stats.gauge("disk_bytes", lambda: log.disk_used)
         host.stats.gauge("disk_bytes_written", lambda: log.bytes_written)
         host.stats.gauge("disk_syncs", lambda: log.syncs)
-        host.stats.gauge("write_amplification", lambda: log.bytes_written / max(1, log.payload_written))
+        host.stats.gauge(
+            "write_amplification", lambda: log.bytes_written / log.payload_written if log.payload_written else 0.0
+        )
         if disk.records:
             host.log.info(f"{disk.records} records from before the start wait in {directory}")
         return disk

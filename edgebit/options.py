@@ -160,17 +160,30 @@ class Option:
     minimum, maximum   limits for numbers, sizes and times
     multiple  may be given several times (classic) or as a list (TOML); the plugin gets a list
     secret    never printed
+    default_text  how the default is written, where that can't be told from its type
     """
 
-    __slots__ = ("choices", "default", "help", "maximum", "minimum", "multiple", "name", "secret", "type")
+    __slots__ = (
+        "choices",
+        "default",
+        "default_text",
+        "help",
+        "maximum",
+        "minimum",
+        "multiple",
+        "name",
+        "secret",
+        "type",
+    )
 
     def __init__(self, name: str, type: Callable[[Any], Any] | tuple[str, ...], default: Any, help: str, *,
                  minimum: float | None = None, maximum: float | None = None, multiple: bool = False,
-                 secret: bool = False) -> None:  # fmt: skip
+                 secret: bool = False, default_text: str = "") -> None:  # fmt: skip
         self.name, self.default, self.help = name, default, help
         self.choices = type if isinstance(type, tuple) else ()
         self.type: Callable[[Any], Any] = self._choice if isinstance(type, tuple) else type
         self.minimum, self.maximum, self.multiple, self.secret = minimum, maximum, multiple, secret
+        self.default_text = default_text
 
     @property
     def attribute(self) -> str:
@@ -268,6 +281,8 @@ def read(table: Iterable[Option], settings: Iterable[Setting], owner: str, where
 def shown(option: Option) -> str:
     """The default as a person would write it."""
     value = option.default
+    if option.default_text:
+        return option.default_text
     if value is REQUIRED:
         return "required"
     if value is None:

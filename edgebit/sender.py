@@ -59,7 +59,7 @@ def retry_limit(value: object) -> int | None:
 
 OPTIONS = (
     Option("retry_limit", retry_limit, None, "how often a batch is tried again before it is dropped and counted; "
-           "by default for ever"),
+           "by default for ever", default_text="no_limits"),
     Option("retry.first", duration, 1.0, "delay before the first retry; it doubles each time, with full jitter",
            minimum=0.01),
     Option("retry.cap", duration, 60.0, "longest delay between two tries", minimum=0.1),
@@ -88,7 +88,7 @@ BUFFER_OPTIONS = (
            "that feed it, or drop and count"),
     Option("disk", size, 64 * 1024 * 1024, "bytes of disk, all reserved at the start", minimum=1024 * 1024),
     Option("sync", sync_policy, 1.0, "when what is written is made durable against a power cut: always, after this time at "
-           "most, or never (left to the system)"),
+           "most, or never (left to the system)", default_text="1s"),
     Option("spill_after", duration, 5.0, "hybrid: a record that has waited so long is written to disk"),
     Option("max_age", duration, 0.0, "a record that has waited longer is dropped and counted; 0 keeps it. Counted by "
            "elapsed time, not by the date"),
@@ -314,7 +314,7 @@ class Sender:
         self._stats.add("batches")
         self._backoff.worked()
         if self._trouble:
-            self._trouble.end(f"delivering again, {self.buffer.records} records wait,")
+            self._trouble.end(f"delivering again ({self.buffer.records} records wait)")
         self._after_answer()
 
     def on_retry(self, entry: _Entry, chunk: Chunk, why: str, after: float | None) -> None:

@@ -209,7 +209,8 @@ class Mqtt(Output):
         self._waiting.clear()
         if not unanswered and why != self._trouble:  # else the sender says it
             self._trouble, self._announced = why, False
-            self.ctx.log.warn(f"{why}; trying again " + ("until it works" if self._status else "at the next delivery"))
+            # The sender warns when records wait for it; of an idle connection it is only worth knowing.
+            self.ctx.log.info(f"{why}; trying again " + ("until it works" if self._status else "at the next delivery"))
         if self._status and self._idle is None:
             # Spread, so that the devices that lost the same broker don't come back at the same moment.
             self._idle = self.ctx.call_later(IDLE_RETRY * (0.5 + os.urandom(1)[0] / 512), self._connect_idle)

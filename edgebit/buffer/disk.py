@@ -425,6 +425,8 @@ class DiskBuffer(Buffer):
         """Drop the oldest segment of the log, with what of it is in memory, too."""
         newest_out = self._queue[self._out - 1] if self._out else self._stored_out
         out: Place | None = newest_out.place if newest_out is not None else None
+        if newest_out is not None and out is None:
+            return False  # it is in memory only, so all that is stored is on its way
         dropped = self._log.drop_oldest(out.end if out is not None else None)
         if dropped is None:
             return False
@@ -433,10 +435,11 @@ class DiskBuffer(Buffer):
             self._lost("buffer full, oldest dropped", count, seq, stream.hex())
         if self._peeked is not None and (self._peeked.stream, self._peeked.seq) in gone:
             self._peeked = None
-        while self._out < self._placed and (self._queue[self._out].stream, self._queue[self._out].seq) in gone:
-            chunk = self._queue[self._out]
-            self._remove(self._out)
-            chunk.release()
+        for i in range(self._placed - 1, self._out - 1, -1):
+            chunk = self._queue[i]
+            if (chunk.stream, chunk.seq) in gone:
+                self._remove(i)
+                chunk.release()
         return True
 
     def _drop_expired(self, now: float) -> None:

@@ -225,6 +225,7 @@ class Log(Directory):
         """What is lost right behind what is acknowledged need not be waited for, nor missed at the next start."""
         while self._holes and self._holes[0][0] <= self.cursor.acked:
             self.cursor.acked = max(self.cursor.acked, self._holes.pop(0)[1])
+        self._told = max(self._told, self.cursor.acked)
 
     # -- forgetting --------------------------------------------------------------------------------------------------
 
@@ -276,7 +277,7 @@ class Log(Directory):
             if i == 0:
                 self.cursor.use, self.cursor.offset = self._used[0].use, 0
                 self._told, self._passed = max(self._told, self.cursor.acked), max(self._passed, self.cursor.acked)
-            if self.read_at[0] <= segment.use:
+            if self.read_at[0] == segment.use:
                 self.read_at = (segment.use + 1, 0)
             return [(header.stream, header.seq, header.count) for header in found]
         return None

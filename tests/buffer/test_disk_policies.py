@@ -77,7 +77,7 @@ class Model:
 
     def restart(self):
         """An orderly stop and a start. What found no place on disk is left to its source, which reads it again."""
-        if self.books.buffer._log._holes or self.books.settings["overflow"] == "drop_oldest" and self.out:
+        if self.books.buffer._log._holes or (self.books.settings["overflow"] == "drop_oldest" and self.out):
             return  # see test_dropped_behind_what_is_on_its_way_and_restarted
         waited, lost = self.books.buffer.records, self.books.lost
         again = self.books.close()
@@ -122,7 +122,7 @@ steps = st.one_of(
 @pytest.mark.parametrize("sync", [0, 1.0, None])
 @pytest.mark.parametrize("spill", [False, True], ids=["filesystem", "hybrid"])
 @pytest.mark.parametrize("overflow", ["block", "drop_oldest", "drop_newest"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(story=st.lists(steps, min_size=5, max_size=60))
 def test_order_and_counts_hold_under_any_interleaving(story, overflow, spill, sync):
     model = Model(overflow=overflow, spill=spill, sync=sync)

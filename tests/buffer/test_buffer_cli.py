@@ -286,9 +286,13 @@ def test_process_that_uses_a_buffer(rig, lock, in_use):
 
 @contextlib.contextmanager
 def running_process(argument):
-    process = subprocess.Popen([sys.executable, "-c", "input()", argument], stdin=subprocess.PIPE)
-    yield process.pid
-    process.communicate(b"\n")
+    code = "print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, argument], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()  # only now it is sure to have its arguments
+        yield process.pid
+        process.communicate(b"\n")
 
 
 # -- damage --------------------------------------------------------------------------------------------------------------

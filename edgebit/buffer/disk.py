@@ -236,10 +236,10 @@ class DiskBuffer(Buffer):
         else:
             if self._open:
                 oldest = next(iter(self._open.values())).born
-                if self._sync_interval == 0 or now - oldest >= COMMIT:
+                if self._sync_interval == 0 or oldest + COMMIT <= now:
                     self._seal_all()
             self._write_waiting()
-        if self._unsynced and self._sync_interval is not None and now - self._first_unsynced >= self._sync_interval:
+        if self._unsynced and self._sync_interval is not None and self._first_unsynced + self._sync_interval <= now:
             self._sync()
 
     @property
@@ -266,10 +266,10 @@ class DiskBuffer(Buffer):
 
     def _spill_due(self, now: float) -> None:
         """Hybrid: write what has waited too long, in order."""
-        due = now - self._spill_after
-        if self._open and next(iter(self._open.values())).born <= due:
+        after = self._spill_after  # compared as `deadline` computes it, so that rounding can't make it due too early
+        if self._open and next(iter(self._open.values())).born + after <= now:
             self._seal_all()
-        while (chunk := self._unplaced()) is not None and chunk.born <= due and self._write(chunk):
+        while (chunk := self._unplaced()) is not None and chunk.born + after <= now and self._write(chunk):
             pass
 
     def _write_waiting(self) -> None:

@@ -133,14 +133,17 @@ def parse(data: bytes, at: int = 0) -> Header | None:
     return header
 
 
-def find(data: bytes, at: int, use: int | None) -> tuple[int, Header] | None:
-    """The next good header at or after `at` of this use (None: of any), and where it is."""
+def find(data: bytes, at: int, use: int | None, room: int | None = None) -> tuple[int, Header] | None:
+    """The next good header at or after `at` of this use (None: of any), and where it is. `room`: bytes of the segment from
+    the start of `data` on, when that is a part of it; the chunk must fit there."""
+    if room is None:
+        room = len(data)
     while (at := data.find(MAGIC, at)) >= 0:
         try:
             header = parse(data, at)
         except UnknownVersion:
             header = None
-        if header is not None and (use is None or header.use == use) and at + header.length <= len(data):
+        if header is not None and (use is None or header.use == use) and at + header.length <= room:
             return at, header
         at += 1
     return None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edgebit.buffer.files import File, Files
     from edgebit.buffer.format import Header
 
+_SEARCH = 256 * 1024  # bytes searched for a header at once: a segment may be larger than a device can spare
 _BLOCK = 64 * 1024  # bytes read at once when looking for headers: small chunks come many to a read
 DAMAGED_COPIES = 2  # segments kept in `damaged/`
 
@@ -59,10 +60,18 @@ class Segment:
 
     def next_good(self, at: int) -> tuple[int, Header] | None:
         """The next chunk of this use whose header is whole, from `at` on; the whole rest of the segment is searched."""
-        if at >= self.size:
-            return None
-        found = format.find(self.file.pread(self.size - at, at), 0, self.use)
-        return (found[0] + at, found[1]) if found else None
+        return self._search(at, self.use)
+
+    def _search(self, at: int, use: int | None) -> tuple[int, Header] | None:
+        while at < self.size:
+            block = self.file.pread(_SEARCH, at)
+            found = format.find(block, 0, use, self.size - at)
+            if found is not None:
+                return at + found[0], found[1]
+            if at + len(block) >= self.size or len(block) < _SEARCH:
+                return None
+            at += _SEARCH // 2  # a header that the end of the block cuts off is found whole in the next one
+        return None
 
     def first(self) -> Header | None:
         """Find out what this segment holds and set `use`; its first good header, or None for an empty one. Raises
@@ -72,7 +81,7 @@ class Segment:
         if header is None:
             # Never used, or its first chunk is damaged: only a search can tell. Space that was reserved and never
             # written is read as zeros without touching the medium.
-            found = format.find(self.file.pread(self.size, 0), 0, None)
+            found = self._search(0, None)
             header = found[1] if found else None
         if header is not None:
             self.use = header.use

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from edgebit.record import Record
 
     class Trouble(Protocol):
+        def __bool__(self) -> bool: ...
+
         def begin(self, why: str, advice: str = ...) -> None: ...
 
         def end(self, text: str) -> None: ...
@@ -59,7 +61,7 @@ class DiskBuffer(Buffer):
                  spill_after: float = 5.0, sync: float | None = 1.0, max_age: float = 0.0) -> None:  # fmt: skip
         chunk_size = min(chunk_size, max(4096, log.largest // 2))
         super().__init__(limit, overflow, stream_id, lost, chunk_size, clocks=clocks, max_age=max_age)
-        self._log, self._trouble = log, trouble
+        self._log, self._trouble, self._why = log, trouble, ""
         self._spill, self._spill_after, self._sync_interval = spill, spill_after, sync
         self._placed = 0  # how many chunks at the head of the queue are on disk, too
         self._placed_count = 0  # their records
@@ -368,7 +370,9 @@ class DiskBuffer(Buffer):
             self._recover()
 
     def _complain(self, why: str) -> None:
-        self._trouble.begin(why, "keeping records in memory and trying again")
+        if not self._trouble:
+            self._why = why  # one line, however many different things fail until it works again
+        self._trouble.begin(self._why, "keeping records in memory and trying again")
 
     def _recover(self) -> None:
         if not self._failures and not self._read_failures:

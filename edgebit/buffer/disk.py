@@ -144,7 +144,7 @@ class DiskBuffer(Buffer):
             if self._clocks.monotonic() < self._read_after:
                 return None  # what is on disk is older than what is in memory: nothing may overtake it
             chunk = self._read_stored()
-            if chunk is not None and not self._is_expired(chunk):
+            if chunk is not None:
                 self._stored_out = chunk
                 return chunk
         return super().read(flush)
@@ -152,7 +152,7 @@ class DiskBuffer(Buffer):
     def _read_stored(self) -> Chunk | None:
         """The next chunk that is on disk only, small ones of one tag joined; None if there was none after all."""
         chunk = self._take_stored()
-        if chunk is None:
+        if chunk is None or self._is_expired(chunk):  # before younger ones are joined to it
             return None
         while chunk.size < SMALL:
             following = self._take_stored()
@@ -284,7 +284,7 @@ class DiskBuffer(Buffer):
         if self._disk_rests():
             return False
         payload = chunk.payload
-        if not self._log.fits(chunk.tag, payload, chunk.marks):
+        if self._log.largest and not self._log.fits(chunk.tag, payload, chunk.marks):
             return self._divide(chunk)
         try:
             place = self._place(chunk, payload)
@@ -311,8 +311,11 @@ class DiskBuffer(Buffer):
         return True
 
     def _place(self, chunk: Chunk, payload: bytes) -> Place | None:
-        return self._log.write(chunk.tag, payload, chunk.count, chunk.seq, bytes.fromhex(self.stream_id),
-                               self._clocks.moment(), chunk.marks, chunk.continues)  # fmt: skip
+        moment = self._clocks.moment()  # of its first record, not of the writing: ages count from there
+        waited = round((self._clocks.monotonic() - chunk.born) * 10**9)
+        moment.wall_ns, moment.boot_ns = moment.wall_ns - waited, moment.boot_ns - waited
+        return self._log.write(chunk.tag, payload, chunk.count, chunk.seq, bytes.fromhex(self.stream_id), moment,
+                               chunk.marks, chunk.continues)  # fmt: skip
 
     def _divide(self, chunk: Chunk) -> bool:
         """A chunk that no segment can hold becomes two; a single record is dropped."""

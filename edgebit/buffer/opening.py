@@ -239,3 +239,6 @@ class Directory:
         """Read again from the cursor."""
         self.read_at = (self.cursor.use, self.cursor.offset)
         self._passed = self.cursor.acked
+        if not self._used and not self._free:
+            self._note(f"there is no room on disk beside what is set aside: {total} of {self.limit} bytes; records wait in "
+                       "memory only, until a version that knows it has read it, or disk is made larger")  # fmt: skip

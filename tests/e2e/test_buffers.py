@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
-import signal
 import time
 
 import pytest
-from e2e.harness import Process, agent, collector, free_port, json_lines, running, wait_until
+from e2e.harness import Process, free_port, json_lines, running, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +39,7 @@ class Writer:
         self.path, self.left, self.rng = path, lines, rng
         self.next = self.rotations = 0
         self.rest = ""
-        self.file = open(path, "w")
+        self.file = open(path, "w")  # noqa: SIM115 - a log file that stays open, as a writer keeps it
 
     def write(self, count):
         count = min(count, self.left)
@@ -60,7 +58,7 @@ class Writer:
         self.file.close()
         self.rotations += 1
         os.rename(self.path, f"{self.path}.{self.rotations}")
-        self.file = open(self.path, "w")
+        self.file = open(self.path, "w")  # noqa: SIM115 - as above
 
 
 def numbers(path):

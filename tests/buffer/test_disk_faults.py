@@ -126,6 +126,11 @@ def test_file_system_full_at_the_start_takes_what_there_is():
     assert books.take_all() == books.appended
 
 
+def write_for_ever(file, data: bytes) -> None:
+    while file.write(data):
+        pass
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a file system of its own")
 @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])

@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import time
 
 import pytest
-from e2e.harness import Process, free_port, json_lines, running, wait_until
+from e2e.harness import Process, agent, collector, free_port, json_lines, running, wait_until
+
+from edgebit.buffer.files import Files
+from edgebit.buffer.log import Log
+from edgebit.buffer.streams import Streams
+from edgebit.build import BufferClocks
+from edgebit.loop import SystemClock
+from edgebit.plugin import LOG
+from edgebit.record import encode_payload
 
 pytestmark = pytest.mark.slow
 
@@ -116,3 +126,137 @@ def test_kill_nine_at_random_moments_loses_no_line_and_doubles_none(tmp_path):
           f"before removal by (stream, sequence), {len(arrived) - len(set(arrived))} after")  # fmt: skip
     assert sorted(set(arrived)) == list(range(LINES))
     assert len(arrived) == LINES
+
+
+# -- memory and time -----------------------------------------------------------------------------------------------------
+
+MEMORY = 4 << 20
+SPARE = 4 << 20  # a batch that is read, encoded or on its way, as records, bytes and text; what malloc keeps; the plugins
+
+DRAIN = """
+[[input]]
+plugin = "dummy"
+tag = "now"
+rate = 1
+[[output]]
+plugin = "http"
+url = "http://127.0.0.1:{port}/"
+retry.cap = "200ms"
+[output.buffer]
+storage = "filesystem"
+memory = "4MiB"
+disk = "{disk}MiB"
+"""
+
+
+def rss(process):
+    """Bytes that are resident now."""
+    with open(f"/proc/{process.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def idle(directory, config):
+    """(CPU seconds at READY, peak memory in bytes) of an agent that has delivered one record and has nothing else."""
+    directory.mkdir()
+    port = free_port()
+    with collector(directory, port), agent(directory, config.format(port=port, disk=300)) as process:
+        process.wait_log("ready")
+        cpu = process.cpu_seconds()
+        wait_until(lambda: lines_in(directory / "got/now.jsonl"))
+        return cpu, process.peak_rss()
+
+
+def make_backlog(state, size):
+    """`size` bytes of payload in the buffer of http.0, 900 lines of 100 bytes a chunk; how many records."""
+    directory = Streams(Files(), str(state)).of("http.0", "backlog")
+    log = Log(Files(), directory, 300 << 20, lost=print, note=print)
+    log.open()
+    payload = encode_payload([(i, LOG, (f"{i:0100d}",)) for i in range(900)])
+    moment, seq = BufferClocks(SystemClock()).moment(), 1
+    for _ in range(-(-size // len(payload))):
+        assert log.write("t", payload, 900, seq, b"streamid", moment)
+        seq += 900
+    log.sync()
+    log.save_cursor(b"streamid", seq, clean=True)
+    log.close()
+    return seq - 1
+
+
+def test_backlog_of_256_mib_is_open_at_once_and_drains_inside_the_memory_limit(tmp_path):
+    idle_cpu, idle_peak = idle(tmp_path / "idle", DRAIN)
+    count = make_backlog(tmp_path / "state", 256 << 20)
+    port, got = free_port(), tmp_path / "got/t.jsonl"
+    with agent(tmp_path, DRAIN.format(port=port, disk=300)) as process:
+        process.wait_log("ready")
+        cpu, opened = process.cpu_seconds() - idle_cpu, process.peak_rss() - idle_peak
+        assert f"{count} records from before the start wait" in process.log
+        with collector(tmp_path, port):
+            wait_until(lambda: got.exists() and got.stat().st_size > 60e6, 60, "a part of it has arrived")
+            drained = process.peak_rss() - idle_peak
+            assert process.stop() == 0
+    print(f"256 MiB, {count} records: {cpu:.2f} s of CPU more than an idle agent until READY, {opened / 2**20:.1f} MiB of "
+          f"memory more; {drained / 2**20:.1f} MiB while it drained, with a limit of {MEMORY >> 20} MiB")  # fmt: skip
+    assert cpu < 1
+    assert opened < MEMORY
+    assert drained < MEMORY + SPARE
+
+
+def test_memory_in_an_outage_until_the_disk_is_full(tmp_path):
+    """The limit counts what the process really holds: 64 MiB wait on disk, and memory grows by about 4 MiB."""
+    _, idle_peak = idle(tmp_path / "idle", DRAIN)
+    log = tmp_path / "big.log"
+    line = "x" * 150
+    with open(log, "w") as file:
+        for start in range(0, 600_000, 1000):
+            file.write("".join(f"{n} {line}\n" for n in range(start, start + 1000)))
+    config = TAIL.format(log=log, port=free_port(), storage="filesystem", more='memory = "4MiB"\ndisk = "64MiB"')
+
+    def full(process):
+        process.process.send_signal(signal.SIGUSR1)
+        found = re.findall(r"disk_bytes=(\d+)", process.log)
+        return found and int(found[-1]) == 64 << 20
+
+    with agent(tmp_path, config) as process:
+        process.wait_log("ready")
+        wait_until(lambda: full(process), 60, "the disk is full")
+        before = process.cpu_seconds()
+        wait_until(lambda: process.cpu_seconds() < before + 0.2, 5)  # full now; nothing goes on but a look now and then
+        grown = process.peak_rss() - idle_peak
+        waiting = int(re.findall(r"buffered_records=(\d+)", process.log)[-1])
+        held = int(re.findall(r"buffered_bytes=(\d+)", process.log)[-1])
+        assert process.stop() == 0
+    print(
+        f"{waiting} records wait on 64 MiB of disk; {grown / 2**20:.1f} MiB of memory more than an idle agent, limit 4 MiB"
+    )
+    assert waiting > 300_000
+    assert held <= MEMORY
+    assert grown < MEMORY + SPARE
+    assert "lost" not in process.log
+
+
+# -- the state directory -------------------------------------------------------------------------------------------------
+
+
+def test_second_agent_on_one_state_directory_is_refused_and_the_first_goes_on(tmp_path):
+    config = DRAIN.format(port=free_port(), disk=1)
+    with agent(tmp_path, config) as first:
+        first.wait_log("ready")
+        with running(tmp_path, "run", "-c", str(tmp_path / "edgebit.toml"), name="second") as second:
+            assert second.process.wait(10) == 73
+            assert (
+                f"another edgebit (process {first.process.pid}) uses the state directory {tmp_path}/state" in second.log
+            )
+            assert "service.state_dir" in second.log
+        assert first.process.poll() is None
+        first.kill()
+        with running(tmp_path, "run", "-c", str(tmp_path / "edgebit.toml"), name="third") as third:
+            third.wait_log("ready")  # the kernel has given the lock back
+
+
+def test_state_directory_that_can_not_be_used_is_a_clear_error_at_the_start(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    with agent(tmp_path, DRAIN.format(port=free_port(), disk=1)) as process:
+        assert process.process.wait(10) == 73
+        assert f"the state directory {tmp_path}/state can't be used" in process.log
+        assert "service.state_dir" in process.log
+        assert "Traceback" not in process.log

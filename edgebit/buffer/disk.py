@@ -18,6 +18,7 @@ It must not know outputs, selectors or the layout of the log's files.
 from __future__ import annotations
 
 from edgebit.buffer import BLOCK, DROP_OLDEST
+from edgebit.buffer.log import SyncFailed
 from edgebit.buffer.queue import LARGEST_CHUNK, Buffer
 from edgebit.errors import reason
 from edgebit.record import Chunk
@@ -63,6 +64,7 @@ class DiskBuffer(Buffer):
         super().__init__(limit, overflow, stream_id, lost, chunk_size, clocks=clocks, max_age=max_age)
         self._log, self._trouble, self._why = log, trouble, ""
         self._spill, self._spill_after, self._sync_interval = spill, spill_after, sync
+        log.synced = sync is not None
         self._placed = 0  # how many chunks at the head of the queue are on disk, too
         self._placed_count = 0  # their records
         self._stored_out: Chunk | None = None  # the newest chunk handed out that is on disk only
@@ -290,6 +292,9 @@ class DiskBuffer(Buffer):
             place = self._place(chunk, payload)
             if place is None and self.overflow == DROP_OLDEST and self._drop_stored():
                 place = self._place(chunk, payload)
+        except SyncFailed as error:
+            self._write_again(error)
+            return False
         except OSError as error:
             self._disk_failed(f"cannot write to disk: {reason(error)}")
             if self._failures >= _TRIES:
@@ -345,19 +350,22 @@ class DiskBuffer(Buffer):
         try:
             self._log.sync()
         except OSError as error:
-            # Linux forgets unwritten pages after a failed sync: they must be written again, somewhere else.
-            self._log.abandon_unsynced()
-            for chunk in self._unsynced:
-                chunk.place = None
-                self._placed -= 1
-                self._placed_count -= chunk.count
-            self._unsynced.clear()
-            self._disk_failed(f"cannot sync to disk: {reason(error)}")
+            self._write_again(error)
             return False
         done, self._unsynced = self._unsynced, []
         for chunk in done:
             chunk.release()
         return True
+
+    def _write_again(self, error: OSError) -> None:
+        """A sync failed. Linux forgets unwritten pages then: they must be written again, somewhere else."""
+        self._log.abandon_unsynced()
+        for chunk in self._unsynced:
+            chunk.place = None
+            self._placed -= 1
+            self._placed_count -= chunk.count
+        self._unsynced.clear()
+        self._disk_failed(f"cannot sync to disk: {reason(error)}")
 
     def _disk_rests(self) -> bool:
         return self._clocks.monotonic() < self._rest_until

@@ -52,15 +52,22 @@ class Files:
             return []
 
     def makedirs(self, path: str) -> None:
-        """Make a directory and its parents, and sync the parents so that the names last."""
+        """Make a directory and its parents, and sync the parents so that the names last; those of parents that are there,
+        too, as a process that was killed may have made them."""
         missing = []
-        at = os.path.abspath(path)
+        at = path = os.path.abspath(path)
         while not os.path.isdir(at):
             missing.append(at)
             at = os.path.dirname(at)
         for directory in reversed(missing):
             os.mkdir(directory, 0o750)
-            self.sync_directory(os.path.dirname(directory))
+        while (parent := os.path.dirname(path)) != path:
+            try:
+                self.sync_directory(parent)
+            except OSError:
+                if path in missing:  # others may be nobody's to sync
+                    raise
+            path = parent
 
     def open(self, path: str) -> File:
         """An existing file for reading and writing."""

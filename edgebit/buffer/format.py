@@ -24,6 +24,7 @@ HEADER_SIZE = 84
 assert _HEADER.size == HEADER_SIZE  # it is on disk: never change it, add a version
 _CRC = Struct("<I")
 CONTINUES = 1  # flag: the batch that this chunk is of goes on in the next one; without its end it counts as not written
+SYNCED = 2  # flag: everything before this chunk was on the medium when it was written; the first of a segment has it
 MAX_TAG = 4096  # bytes; longer tags are not written by us, so a longer length is damage
 
 

@@ -30,6 +30,10 @@ SMALLEST_DISK = 1 << 20
 _POSITIONS = 1024  # sources whose position is remembered in the log
 
 
+class SyncFailed(OSError):
+    """What was written since the last good sync may not be on the medium, and never will be."""
+
+
 class Log(Directory):
     """See the module's docstring, and Directory for what it is made with."""
 
@@ -42,7 +46,8 @@ class Log(Directory):
 
     def write(self, tag: str, payload: bytes, count: int, seq: int, stream: bytes, moment: format.Moment,
               marks: dict[str, tuple[int, int]] | None = None, continues: bool = False) -> Place | None:  # fmt: skip
-        """Append a chunk; None if there is no room. Raises OSError; then nothing was appended."""
+        """Append a chunk; None if there is no room. Raises OSError; then nothing was appended. Raises SyncFailed if a new
+        segment had to be begun and what is in the old one couldn't be synced: a segment begins when all before is safe."""
         raw_tag = tag.encode("utf-8", "surrogateescape")[: format.MAX_TAG]
         active = self._active
         for fresh in (False, True):
@@ -58,9 +63,11 @@ class Log(Directory):
         assert active is not None
         new = active is not self._active
         use = self._next_use if new else active.use
+        if new and self.synced:
+            self._sync_before()
         data = format.pack(tag=raw_tag, payload=payload, count=count, seq=seq, stream=stream, use=use, before=self.written,
                            wall_ns=moment.wall_ns, boot_ns=moment.boot_ns, boot_id=moment.boot_id, marks=packed,
-                           flags=format.CONTINUES if continues else 0)  # fmt: skip
+                           flags=self._flags(continues))  # fmt: skip
         active.forget_block()
         active.file.pwrite(data, active.end)
         if new:
@@ -88,6 +95,10 @@ class Log(Directory):
         self.payload_written += len(payload)
         return Place(start, (active.use, active.end), self.written)
 
+    def _flags(self, continues: bool) -> int:
+        synced = self._durable >= self.written or not self.synced
+        return (format.CONTINUES if continues else 0) | (format.SYNCED if synced else 0)
+
     def fits(self, tag: str, payload: bytes, marks: dict[str, tuple[int, int]] | None) -> bool:
         """Whether such a chunk has a place in an empty segment."""
         marks_length = len(self._marks(marks, whole=True))
@@ -111,6 +122,12 @@ class Log(Directory):
             self._unsynced.pop()
             self.syncs += 1
         self._durable, self._durable_end = self.written, self.end
+
+    def _sync_before(self) -> None:
+        try:
+            self.sync()
+        except OSError as error:
+            raise SyncFailed(error.errno, error.strerror) from None
 
     def abandon_unsynced(self) -> None:
         """After a failed sync: what was written since the last good one counts as not written, and goes elsewhere when it
@@ -200,13 +217,16 @@ class Log(Directory):
         missing = before - self._told
         missing -= sum(max(0, min(stop, before) - max(start, self._told)) for start, stop in self._holes)
         if missing > 0:
+            # What this chunk's stream has before it is of that one, unless we know better; the rest is of the one before.
             last_stream, last_seq = self._last
-            if not stream and not last_stream:
-                last_stream, last_seq = self.cursor.stream, max(1, self.cursor.next_seq - missing) - 1
-            same = stream in (b"", last_stream)
-            self._lost(
-                "damaged on disk", missing, last_seq + 1 if same else max(1, seq - missing), stream or last_stream
-            )
+            ahead = min(missing, seq - 1) if stream not in (b"", last_stream) else 0
+            if not last_stream and stream != self.cursor.stream:
+                last_stream, last_seq = self.cursor.stream, max(1, self.cursor.next_seq - missing + ahead) - 1
+            last_stream = last_stream or bytes(8)  # nobody knows
+            if missing > ahead:
+                self._lost("damaged on disk", missing - ahead, last_seq + 1, last_stream)
+            if ahead:
+                self._lost("damaged on disk", ahead, seq - ahead, stream)
         start, self._told = self._told, before
         self._hole(start, before)
 

@@ -13,10 +13,10 @@ from edgebit.errors import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from edgebit.buffer.files import Files
-    from edgebit.buffer.format import Position
+    from edgebit.buffer.format import Header, Position
 
 
 def segment_size(limit: int) -> int:
@@ -47,6 +47,7 @@ class Directory:
         self._last: tuple[bytes, int] = (b"", 0)  # stream and sequence of the record that was read last
         self._holes: list[tuple[int, int]] = []  # what was dropped ahead of the reader, counted as written
         self._unsynced: list[Segment] = []
+        self.synced = True  # False: the owner doesn't sync and takes what was written for durable
         self._durable = 0  # records written when the log was last synced, and where that was
         self._durable_end: Position = (0, 0)
         self.written = 0  # records that were ever written here
@@ -57,13 +58,17 @@ class Directory:
     def open(self) -> None:
         """Find what is there, reserve what is missing. Raises OSError if the directory can't be used."""
         self.files.makedirs(self.directory)
+        self.files.sync_directory(self.directory)  # what a killed process has made there may not last yet
         self.cursor = self._cursor_file.open() or Cursor()
+        acked = self.cursor.acked
         highest = self._open_segments()
         self._next_use = max(highest, self.cursor.use) + 1
         self._sort_out()
-        self._find_end()
+        self._find_end(acked)
         self._read_positions()
         self._resize()
+        for segment in self._used:  # a process that was killed may not have done so; what is found now is relied upon
+            segment.file.sync()
         self._durable, self._durable_end = self.written, self.end
         self.rewind()
         self._told = self.cursor.acked
@@ -112,59 +117,88 @@ class Directory:
                 # It may be older than the segments. After a clean stop it isn't, and what is between is missing.
                 self.cursor.acked = max(self.cursor.acked, first.before)
 
-    def _find_end(self) -> None:
-        """Where the newest segment ends, and what the cursor knows to be missing behind it."""
-        written = acked = self.cursor.acked
-        for segment in reversed(self._used):
-            end = self.cursor.offset if segment.use == self.cursor.use else 0
-            for at, header, good in segment.scan():
-                if good:  # others at the end were torn while they were written, unless the cursor knows better
-                    end, written = max(end, at + header.length), max(written, header.after)
-            if self._active is None:
-                self._active, segment.end = segment, end
-            if written > acked:
+    def _find_end(self, acked: int) -> None:
+        """Where the log ends: at the first gap in what was not yet synced, and not in the middle of a batch. What comes
+        behind it was being written when the machine stopped, or its process died between two writes; its source goes on
+        before it. A gap in what was synced is damage, and read over. `acked` is what the cursor file says of that."""
+        cursor = self.cursor
+        at_end, end, written = self._last_synced(acked)
+        durable = max(written, cursor.written)
+        for i, at, header in self._whole_chunks(at_end, end):
+            if header.before > max(written, durable):
                 break
-        missing = self.cursor.written - written
+            at_end, end, written = i, at + header.length, max(written, header.after)
+        missing = cursor.written - written
         if missing > 0:
-            self._lost("damaged on disk", missing, max(1, self.cursor.next_seq - missing), self.cursor.stream)
+            self._lost("damaged on disk", missing, max(1, cursor.next_seq - missing), cursor.stream)
             if self._used:
                 keep_copy(self.files, self.directory, self._used[-1], self._note)
-        self.written = written  # the missing ones' numbers are given again, so nobody misses them twice
-        self._drop_unfinished()
-
-    def _drop_unfinished(self) -> None:
-        """Chunks at the end whose batch was not written to its end: the process died between two writes. Their source
-        goes on before them."""
-        start: tuple[int, int, int] | None = None  # index of the segment, place, records written before
-        unfinished: list[tuple[Segment, int]] = []
-        for i in range(len(self._used) - 1, -1, -1):
-            segment = self._used[i]
-            stop = segment.end or segment.size
-            found = [(at, header) for at, header, good in segment.scan() if at < stop and good]
-            while found and found[-1][1].flags & format.CONTINUES:
-                at, header = found.pop()
-                start = (i, at, header.before)
-                unfinished.append((segment, at))
-            if found:
-                break
-        if start is None or (self._used[start[0]].use, start[1]) < (self.cursor.use, self.cursor.offset):
-            return
-        for segment, at in unfinished:  # they must not be found again behind what is written from now on
-            segment.file.pwrite(bytes(len(format.MAGIC)), at)
-            segment.forget_block()
-        for segment in {segment for segment, _ in unfinished}:
-            segment.file.sync()
-        i, at, self.written = start
-        for segment in self._used[i + 1 :]:
-            segment.use = 0
+        at_end, end, self.written = self._end_of_batch(at_end, end, written)
+        # Numbers from here on are given again, so nobody misses twice what is missing.
+        cursor.acked = min(cursor.acked, self.written)
+        self._wipe(at_end if end else at_end - 1)
+        for segment in self._used[at_end + 1 if end else at_end :]:
+            segment.use = segment.end = 0
             self._free.append(segment)
-        del self._used[i + 1 :]
-        self._active = self._used[i]
-        self._active.end = max(1, at)
-        if at == 0:
-            # Its first chunk would be the start of an empty segment: begin a new use instead.
-            self._free.append(self._used.pop())
-            self._active = None
+            self._used.remove(segment)
+        if self._used and end:
+            self._active = self._used[-1]
+            self._active.end = end
+
+    def _begin(self, segment: Segment) -> int:
+        """Where in it what is not acknowledged begins."""
+        return self.cursor.offset if segment.use == self.cursor.use else 0
+
+    def _whole_chunks(self, begin: int, start: int) -> Iterator[tuple[int, int, Header]]:
+        """(index of the segment, place, header) of the chunks that are whole, from a place in a segment on."""
+        for i in range(begin, len(self._used)):
+            for at, header, good in self._used[i].scan(start if i == begin else 0):
+                if good:
+                    yield i, at, header
+
+    def _last_synced(self, acked: int) -> tuple[int, int, int]:
+        """The newest header that says that everything before it was synced, or else where the cursor stands: index of its
+        segment, place, and records written before."""
+        for i in reversed(range(len(self._used))):
+            headers = list(self._used[i].headers(self._begin(self._used[i])))
+            synced = [(at, header.before) for at, header in headers if header.flags & format.SYNCED]
+            if synced:
+                return i, *synced[-1]
+        return 0, self._begin(self._used[0]) if self._used else 0, acked
+
+    def _end_of_batch(self, i: int, end: int, written: int) -> tuple[int, int, int]:
+        """The last place before this one that is not in the middle of a batch: index of its segment, place, and records
+        written before."""
+        while i < len(self._used):
+            start = self._begin(self._used[i])
+            chunks = [(at, header) for at, header, good in self._used[i].scan(start) if good and at < end]
+            for at, header in reversed(chunks):
+                if not header.flags & format.CONTINUES or header.after < written:  # its end was there, and is gone
+                    return i, at + header.length, written
+                end, written = at, header.before
+            if i == 0 or start:
+                return i, start, written
+            i, end = i - 1, self._used[i - 1].size
+        return i, end, written
+
+    def _wipe(self, at_end: int) -> None:
+        """What is behind the end must not be found again among what is written from now on: the numbers are the same. It may
+        be in front of it, too: after a failed sync chunks are written again, in a new segment, and not all of them may
+        have been."""
+        later = 0
+        for i in reversed(range(len(self._used))):
+            segment = self._used[i]
+            headers = list(segment.headers())
+            if later and max((header.after for _, header in headers), default=0) <= later:
+                return
+            behind = [at for at, header in headers if i > at_end or header.after > self.written]
+            for at in behind:
+                segment.file.pwrite(bytes(len(format.MAGIC)), at)
+            if behind:
+                segment.forget_block()
+                segment.file.sync()
+            if i <= at_end and headers:
+                later = max(1, headers[0][1].before)
 
     def _read_positions(self) -> None:
         """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before."""
@@ -213,6 +247,9 @@ class Directory:
             names.add(name)
             total += size
             self._free.append(Segment(name, file))
+        if not self._used and not self._free:
+            self._note(f"there is no room on disk beside what is set aside: {total} of {self.limit} bytes; records wait in "
+                       "memory only, until a version that knows it has read it, or disk is made larger")  # fmt: skip
 
     def _total(self) -> int:
         return self._aside + sum(segment.size for segment in self._used + self._free)
@@ -239,6 +276,3 @@ class Directory:
         """Read again from the cursor."""
         self.read_at = (self.cursor.use, self.cursor.offset)
         self._passed = self.cursor.acked
-        if not self._used and not self._free:
-            self._note(f"there is no room on disk beside what is set aside: {total} of {self.limit} bytes; records wait in "
-                       "memory only, until a version that knows it has read it, or disk is made larger")  # fmt: skip

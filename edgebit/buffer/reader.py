@@ -8,7 +8,7 @@ Promises
   make a gap of what was delivered in the meantime; who must know looks twice (edgebit buffer verify does).
 
 It sees what the agent would find at its next start, with one difference: chunks of a batch that was not written to its
-end are handed out, too. On a device that never starts again they are all there is.
+end, or behind a gap that a power cut left, are handed out, too. On a device that never starts again they are all there is.
 """
 
 from __future__ import annotations

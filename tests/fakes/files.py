@@ -150,12 +150,19 @@ class SimFiles:
 
     def makedirs(self, path: str) -> None:
         missing = []
-        while self._names.get(path) is not _DIRECTORY:
-            missing.append(path)
-            path = os.path.dirname(path)
+        at = path
+        while self._names.get(at) is not _DIRECTORY:
+            missing.append(at)
+            at = os.path.dirname(at)
         for directory in reversed(missing):
             self._change("mkdir", directory, {directory: _DIRECTORY}, EEXIST if directory in self._names else 0)
-            self.sync_directory(os.path.dirname(directory))
+        while (parent := os.path.dirname(path)) != path:
+            try:
+                self.sync_directory(parent)
+            except OSError:
+                if path in missing:
+                    raise
+            path = parent
 
     def open(self, path: str) -> SimFile:
         return self._open(path, writable=True)

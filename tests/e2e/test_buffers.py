@@ -133,7 +133,8 @@ def test_kill_nine_at_random_moments_loses_no_line_and_doubles_none(tmp_path):
 # -- memory and time -----------------------------------------------------------------------------------------------------
 
 MEMORY = 4 << 20
-SPARE = 4 << 20  # a batch that is read, encoded or on its way, as records, bytes and text; what malloc keeps; the plugins
+# Beyond it: a batch that is read, encoded or on its way, as records, bytes and text; what malloc keeps; the plugins.
+SPARE = 4 << 20
 
 DRAIN = """
 [[input]]

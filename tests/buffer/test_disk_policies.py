@@ -132,6 +132,37 @@ def test_order_and_counts_hold_under_any_interleaving(story, overflow, spill, sy
     model.finish()
 
 
+# What went wrong once, as short as it could be made.
+ONCE = {
+    "ack of a chunk in memory, an older one from disk is out": ("drop_newest", True, [
+        ("put", 20, "a", 60), ("put", 26, "a", 400), ("read",), ("read",), ("ack", 1)]),
+    "evicted, not read again, and the segment behind it dropped": ("drop_oldest", False, [
+        ("put", 39, "b", 400), ("read",), ("put", 55, "a", 150), ("read",)]),
+    "the newest on its way is in memory only, older ones from disk are, too": ("drop_oldest", True, [
+        ("put", 13, "a", 400), ("read",), ("read",), ("read",), ("put", 39, "b", 400), ("read",), ("put", 44, "a", 60),
+        ("read",), ("read",), ("put", 51, "a", 150)]),
+    "copies in memory of a dropped segment, not at the head": ("drop_oldest", False, [
+        ("put", 25, "a", 60), ("put", 32, "a", 60), ("put", 50, "a", 150), ("read",), ("put", 30, "b", 400), ("read",),
+        ("read",)]),
+    "a hole that an acknowledgement passes": ("drop_oldest", False, [
+        ("put", 20, "a", 150), ("put", 30, "a", 400), ("put", 29, "b", 5), ("read",), ("put", 26, "a", 150), ("ack", 0),
+        ("read",)]),
+    "a spill that rounding made due too early": ("block", True, [
+        ("wait", 1.0), ("wait", 6.0), ("wait", 0.1), ("wait", 6.0), ("wait", 6.0), ("put", 33, "a", 5), ("wait", 6.0)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sync", [0, 1.0, None])
+@pytest.mark.parametrize("name", ONCE)
+def test_what_went_wrong_once(name, sync):
+    overflow, spill, story = ONCE[name]
+    model = Model(overflow=overflow, spill=spill, sync=sync)
+    for step, *args in story:
+        getattr(model, step)(*args)
+        model.check()
+    model.finish()
+
+
 @pytest.mark.xfail(
     strict=True, reason="what was dropped is known to the ledger, but not to the next start's arithmetic"
 )

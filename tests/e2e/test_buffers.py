@@ -7,10 +7,13 @@ import os
 import random
 import re
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 
 import pytest
-from e2e.harness import Process, agent, collector, free_port, json_lines, running, wait_until
+from e2e.harness import ROOT, Process, agent, collector, free_port, json_lines, running, wait_until
 
 from edgebit.buffer.files import Files
 from edgebit.buffer.log import Log
@@ -263,3 +266,22 @@ def test_state_directory_that_can_not_be_used_is_a_clear_error_at_the_start(tmp_
         assert f"the state directory {tmp_path}/state can't be used" in process.log
         assert "service.state_dir" in process.log
         assert "Traceback" not in process.log
+
+
+# -- what is written -----------------------------------------------------------------------------------------------------
+
+
+def test_diskio_a_healthy_hybrid_writes_nothing_and_filesystem_does(tmp_path):
+    """tools/diskio, by the kernel's counters; docs/flash-wear.md has longer runs."""
+    with running(tmp_path, name="diskio", command=[
+        sys.executable, str(ROOT / "tools/diskio"), "--seconds", "2", "--rate", "20", "--only", "healthy"
+    ]) as process:  # fmt: skip
+        assert process.process.wait(30) == 0, process.log
+    rows = {cells[1]: cells for line in process.out.splitlines() if len(cells := re.split(r" *\| *", line)) > 5}
+    records, payload, written = (int(cell.replace(",", "")) for cell in rows["hybrid, healthy"][2:5])
+    assert records >= 20
+    assert payload > 20 * 60
+    assert written == 0
+    kind = subprocess.check_output(["stat", "-f", "-c", "%T", tempfile.gettempdir()], text=True).strip()
+    if kind != "tmpfs":  # nothing is written to storage there
+        assert int(rows["filesystem, healthy"][4].replace(",", "")) > 0

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from image import CHECKOUT
 
@@ -32,7 +33,7 @@ class Collector:
         self.directory, self.port = directory / "collected", free_port()
         self._log = directory / "collector.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._stats: dict[str, object] = {}
+        self._stats: dict[str, Any] = {}
         python = CHECKOUT / ".venv/bin/python"
         self._python = str(python) if python.exists() else sys.executable
 
@@ -56,7 +57,7 @@ class Collector:
             self._process.wait(30)
             self._process = None
 
-    def stats(self) -> dict[str, object]:
+    def stats(self) -> dict[str, Any]:
         """What GET /stats says; the last it said if it is down."""
         if self._process is not None:
             try:
@@ -98,6 +99,21 @@ class Collected:
     def count(self, number: int) -> int:
         """How many records of a boot have come."""
         return sum(self.by_round.get((tag, number), 0) for tag in self.FIELD)
+
+
+def reported_lost(directory: Path, stats: dict[str, Any]) -> tuple[int, int]:
+    """Records that the agent reported as lost (tag edgebit.loss), and how many of them the collector has all the same."""
+    path = directory / "edgebit.loss.jsonl"
+    reports = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    ranges = {(r["stream"], r["first_sequence"], r["last_sequence"]) for r in reports}
+    streams = {stream["stream"]: stream for stream in stats.get("streams", ())}
+    reported = here = 0
+    for stream, first, last in ranges:
+        reported += last - first + 1
+        known = streams.get(stream, {"last": 0, "gaps": []})
+        here += max(0, min(last, known["last"]) - first + 1)
+        here -= sum(max(0, min(last, end) - max(first, start) + 1) for start, end in known["gaps"])
+    return reported, here
 
 
 def round_of(text: str) -> int:

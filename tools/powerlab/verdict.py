@@ -14,10 +14,11 @@ from host import round_of
 def bound(storage: str, sync: str) -> float | None:
     """Seconds that a record which can't be read again may have waited and still be lost by a cut; None: any number.
 
-    What docs/buffers.md promises: the sync interval, and in a hybrid buffer `spill_after` (5 s) before it."""
+    What docs/buffers.md promises: the sync interval, and before it 0.2 s until a filesystem buffer writes, or the
+    `spill_after` (5 s) of a hybrid one."""
     if storage == "memory" or sync == "never":
         return None
-    return (5.0 if storage == "hybrid" else 0.0) + (0.0 if sync == "always" else float(sync.removesuffix("s")))
+    return (5.0 if storage == "hybrid" else 0.2) + (0.0 if sync == "always" else float(sync.removesuffix("s")))
 
 
 @dataclass

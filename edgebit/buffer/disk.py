@@ -361,9 +361,6 @@ class DiskBuffer(Buffer):
         """A sync failed. Linux forgets unwritten pages then: they must be written again, somewhere else."""
         self._log.abandon_unsynced()
         for chunk in self._unsynced:
-            if chunk.place.after <= self._log.durable:  # synced when a segment was full
-                chunk.release()
-                continue
             chunk.place = None
             self._placed -= 1
             self._placed_count -= chunk.count

@@ -72,7 +72,7 @@ class Log(Directory):
         active.file.pwrite(data, active.end)
         if new:
             self._free.remove(active)
-            active.use, active.before, self._next_use = use, self.written, use + 1
+            active.use, self._next_use = use, use + 1
             self._used.append(active)
             self._active = active
             if len(self._used) == 1:
@@ -122,11 +122,6 @@ class Log(Directory):
             self._unsynced.pop()
             self.syncs += 1
         self._durable, self._durable_end = self.written, self.end
-
-    @property
-    def durable(self) -> int:
-        """Records written when the log was last synced."""
-        return self._durable
 
     def _sync_before(self) -> None:
         try:
@@ -178,7 +173,7 @@ class Log(Directory):
             at, header = self._next_header(segment, self.read_at[1])
             if upto is not None and (segment.use, at) >= upto:
                 return None
-            if header is not None and not self._written_again(segment, header):
+            if header is not None:
                 return segment, at, header
             if segment is self._used[-1]:
                 break
@@ -186,12 +181,6 @@ class Log(Directory):
         if upto is None:
             self.read_at = max(self.read_at, self.end)
         return None
-
-    def _written_again(self, segment: Segment, header: Header) -> bool:
-        """After a failed sync all that it should have synced is written once more, in new segments; of the first time
-        anything may be missing, so it doesn't count."""
-        following = self._used[self._used.index(segment) + 1 :]
-        return bool(following) and header.after > following[0].before
 
     def _chunk(self, segment: Segment, at: int, header: Header, payload: bytes) -> Chunk:
         chunk = Chunk(header.tag.decode("utf-8", "surrogateescape"), None, 0, header.seq, payload=payload,
@@ -294,9 +283,7 @@ class Log(Directory):
             if out is not None and segment.use <= out[0]:
                 continue
             begin, end = self.cursor.offset if segment.use == self.cursor.use else 0, segment.end or segment.size
-            found = [h for at, h in segment.headers(begin) if at < end and not self._written_again(segment, h)]
-            gone = [(0, self.cursor.acked), *self._holes]
-            told = [h for h in found if any(start <= h.before and h.after <= stop for start, stop in gone)]
+            found = [header for at, header in segment.headers(begin) if at < end]
             del self._used[i]
             self._release(segment)
             if found:
@@ -312,7 +299,7 @@ class Log(Directory):
                 self._told, self._passed = max(self._told, self.cursor.acked), max(self._passed, self.cursor.acked)
             if self.read_at[0] == segment.use:
                 self.read_at = (segment.use + 1, 0)
-            return [(header.stream, header.seq, header.count) for header in found if header not in told]
+            return [(header.stream, header.seq, header.count) for header in found]
         return None
 
     @property

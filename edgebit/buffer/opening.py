@@ -112,10 +112,10 @@ class Directory:
         if keep and keep[0].use != self.cursor.use:
             # The cursor is lost, or its segment: begin with the oldest chunk there is.
             self.cursor.use, self.cursor.offset = keep[0].use, 0
-            if not self.cursor.clean:
-                # It may be older than the segments. After a clean stop it isn't, and what is between is missing. The oldest
-                # segment need not begin with the oldest records: after a failed sync they are written again.
-                self.cursor.acked = max(self.cursor.acked, min(segment.before for segment in keep))
+            first = next((header for _, header, _ in keep[0].scan()), None)
+            if first is not None and not self.cursor.clean:
+                # It may be older than the segments. After a clean stop it isn't, and what is between is missing.
+                self.cursor.acked = max(self.cursor.acked, first.before)
 
     def _find_end(self, acked: int) -> None:
         """Where the log ends: at the first gap in what was not yet synced, and not in the middle of a batch. What comes

@@ -14,7 +14,6 @@ end, or behind a gap that a power cut left, are handed out, too. On a device tha
 from __future__ import annotations
 
 import json
-from itertools import zip_longest
 
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor
@@ -180,7 +179,7 @@ class Reader:
         last: Header | None = None
         place = ("-", 0)  # behind the last chunk
         torn = False
-        for segment, following in zip_longest(self.segments, self.segments[1:]):
+        for segment in self.segments:
             if segment.use < use or torn:
                 continue
             at = begin = start if segment.use == use else 0
@@ -188,12 +187,10 @@ class Reader:
                 place = (segment.name, begin)
             try:
                 for at, header in segment.headers(begin):
-                    if following is not None and header.after > following.before:
-                        break  # written again, because the first time was not known to have succeeded
                     if passed < 0:
                         passed = header.before
                     if header.after <= passed:
-                        continue  # written again, too
+                        continue  # written twice, because the first time was not known to have succeeded
                     if torn := self._torn(segment, at, header):
                         break
                     if header.before > passed and not self._changed(segment):

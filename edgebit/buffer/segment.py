@@ -19,14 +19,13 @@ DAMAGED_COPIES = 2  # segments kept in `damaged/`
 
 
 class Segment:
-    """`use` is 0 while it is free. `end` is where the next chunk goes, known only of the newest segment. `before`: records
-    written before its first chunk."""
+    """`use` is 0 while it is free. `end` is where the next chunk goes, known only of the newest segment."""
 
-    __slots__ = ("_block", "_block_at", "before", "end", "file", "name", "use")
+    __slots__ = ("_block", "_block_at", "end", "file", "name", "use")
 
     def __init__(self, name: str, file: File) -> None:
         self.name, self.file = name, file
-        self.use = self.end = self.before = 0
+        self.use = self.end = 0
         self._block, self._block_at = b"", 0
 
     @property
@@ -85,7 +84,7 @@ class Segment:
             found = self._search(0, None)
             header = found[1] if found else None
         if header is not None:
-            self.use, self.before = header.use, header.before
+            self.use = header.use
         return header
 
     def headers(self, at: int = 0) -> Iterator[tuple[int, Header]]:

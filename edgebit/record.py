@@ -30,33 +30,41 @@ MAX_SHAPES = 4096  # interned for the life of the process; streams with ever new
 class Shape:
     """The field names that records have in common, in order. Compare with ``is`` only as an optimisation.
 
-    `cache` holds what formats and filters compile once per shape, keyed by them. Shapes beyond MAX_SHAPES are not
-    interned (`interned` is False): nothing should be compiled for them, they are used once and forgotten.
+    `metadata` is what belongs to the event rather than to its body, as in Fluent Bit's events; nearly always an empty
+    dict, and never changed. `cache` holds what formats and filters compile once per shape, keyed by them. Shapes beyond
+    MAX_SHAPES are not interned (`interned` is False): nothing should be compiled for them, they are used once and
+    forgotten.
     """
 
-    __slots__ = ("cache", "index", "interned", "names")
-    _interned: dict[tuple[str, ...], Shape] = {}
+    __slots__ = ("cache", "index", "interned", "metadata", "names")
+    _interned: dict[object, Shape] = {}
 
-    def __init__(self, names: tuple[str, ...], interned: bool) -> None:
+    def __init__(self, names: tuple[str, ...], interned: bool, metadata: dict[str, Any] | None = None) -> None:
         self.names = names
         self.index = {name: i for i, name in enumerate(names)}  # of two equal names the last one wins
         self.interned = interned
+        self.metadata = metadata or {}
         self.cache: dict[Any, Any] = {}
 
     @classmethod
-    def of(cls, names: Iterable[str]) -> Shape:
+    def of(cls, names: Iterable[str], metadata: dict[str, Any] | None = None) -> Shape:
         """The shape with these field names; a dict gives its keys."""
-        key = tuple(names)
+        names = tuple(names)
+        key: object = (names, repr(metadata)) if metadata else names  # repr: equal to the type and the order of keys
         shape = cls._interned.get(key)
         if shape is None:
             room = len(cls._interned) < MAX_SHAPES
-            shape = cls(key, room)
+            shape = cls(names, room, metadata)
             if room:
                 cls._interned[key] = shape
         return shape
 
+    def derive(self, names: Iterable[str]) -> Shape:
+        """The shape with these field names and the metadata of this one: what a filter makes of it."""
+        return Shape.of(names, self.metadata)
+
     def __repr__(self) -> str:
-        return f"Shape{self.names!r}"
+        return f"Shape{self.names!r}" if not self.metadata else f"Shape{self.names!r} with {self.metadata!r}"
 
 
 def from_dict(time_ns: int, fields: dict[str, Any]) -> Record:
@@ -112,8 +120,9 @@ def records_size(records: Sequence[Record], raw: int = 0) -> int:
 # -- payload: the encoded form ---------------------------------------------------------------------------------------
 #
 # CBOR (RFC 8949), one array [base, shapes, rows]: base is the time of the first record in ns; shapes an array of arrays
-# of names; each row [shape index, time - base, value, ...]. Names are written once a chunk, so a row is smaller than a
-# map and quicker to read back. Text that is not UTF-8 becomes a byte string. docs/cbor-rows.md is the full story.
+# of names, with the metadata as a map behind them if there is any; each row [shape index, time - base, value, ...].
+# Names are written once a chunk, so a row is smaller than a map and quicker to read back. Text that is not UTF-8 becomes
+# a byte string. docs/cbor-rows.md is the full story.
 
 
 def encode_payload(records: Sequence[Record]) -> bytes:
@@ -126,7 +135,7 @@ def encode_payload(records: Sequence[Record]) -> bytes:
     for time_ns, shape, values in records:
         index = shapes.setdefault(shape, len(shapes))
         rows.append((index, time_ns - base, *values))
-    body = [base, [shape.names for shape in shapes], rows]
+    body = [base, [(*shape.names, shape.metadata) if shape.metadata else shape.names for shape in shapes], rows]
     try:
         return bytes(cbor2.dumps(body))
     except (UnicodeEncodeError, cbor2.CBORError):
@@ -163,13 +172,17 @@ def _textual(value: Any) -> Any:
     return value
 
 
+def _shape(names: list[Any]) -> Shape:
+    return Shape.of(names[:-1], names[-1]) if names and type(names[-1]) is dict else Shape.of(names)
+
+
 def decode_payload(payload: bytes) -> list[Record]:
     """The inverse of encode_payload. Raises ValueError on anything else."""
     import cbor2
 
     try:
         base, names, rows = cbor2.loads(payload)
-        shapes = [Shape.of(map(_textual, n)) for n in names]
+        shapes = [_shape(list(map(_textual, n))) for n in names]
         records = []
         for index, delta, *values in rows:
             for i, value in enumerate(values):

@@ -40,6 +40,17 @@ def test_equal_names_share_one_shape():
     assert Shape.of(["a", "b"]) is Shape.of({"a": 1, "b": 2})
 
 
+def test_metadata_belongs_to_the_shape_and_survives_the_payload():
+    shape = Shape.of(["a"], {"origin": "x", "n": 1})
+    assert shape is Shape.of(["a"], {"origin": "x", "n": 1})
+    assert shape is not Shape.of(["a"])
+    assert Shape.of(["a"]).metadata == {}
+    assert shape is not Shape.of(["a"], {"origin": "x", "n": True})
+    assert shape.derive(["b"]) is Shape.of(["b"], {"origin": "x", "n": 1})
+    records = [(5, shape, (1,)), (6, Shape.of(["a"]), (2,))]
+    assert decode_payload(encode_payload(records)) == records
+
+
 def test_of_two_equal_names_the_last_wins():
     shape = Shape.of(["a", "b", "a"])
     assert to_dict((0, shape, (1, 2, 3))) == {"a": 3, "b": 2}

@@ -158,12 +158,17 @@ class Tail(Input):
 
     def _settle(self) -> None:
         """Find the files of the checkpoint."""
-        found = find(position for position in self._positions if self._paths.covers(position.path))
+        ours = (position for position in self._positions if self._paths.covers(position.path))
+        found = find(ours, self._keeper.rebooted)
         self._positions = found.unknown
         for identity, (position, name) in found.files.items():
             self._resume[identity] = (position, name)
             if name != position.path:
                 self._replaced[position.path] = None
+            if position.lost:
+                self.ctx.stats.add("shortened")
+                self.ctx.log.warn(f"{name} lost its end when the machine went down; going on at byte {position.offset},"
+                                  " up to which it is what it was. Some lines may come twice")  # fmt: skip
         for path in found.rewritten:
             self._replaced[path] = None
             self.ctx.log.info(f"{path} was truncated or rewritten while edgebit was stopped; reading it from its start")
@@ -216,7 +221,7 @@ class Tail(Input):
                 offset = line_start(fd, state.st_size, self.opt.buffer_max_size)
             file = TailedFile(path, tag, fd, identity, offset, self._keeper.moved)
             file.source = f"{self.ctx.name}:{identity[1]}"
-            file.go_on_behind(self.ctx.recovered(tag, file.source), position is not None)
+            file.go_on_behind(self.ctx.recovered(tag, file.source), position)
         except OSError as error:
             os.close(fd)
             self._said.warn(name, f"cannot read {name}: {reason(error)}; trying again")

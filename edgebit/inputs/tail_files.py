@@ -17,14 +17,14 @@ import os
 from collections import deque
 from stat import S_ISREG
 
-from edgebit.inputs.checkpoint import FINGERPRINT, Position, mark
+from edgebit.inputs.checkpoint import ANCHOR_GAP, FINGERPRINT, Position, anchored, mark
 from edgebit.plugin import Receipt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from edgebit.inputs.checkpoint import Mark
+    from edgebit.inputs.checkpoint import Anchor, Mark
 
     Identity = tuple[int, int]  # device and inode
 
@@ -52,10 +52,11 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
 class Progress:
     """How far a file is safe: the end of the longest run of batches, from the first on, whose receipts are released."""
 
-    __slots__ = ("_moved", "_pending", "offset", "tail")
+    __slots__ = ("_moved", "_pending", "anchors", "offset", "tail")
 
-    def __init__(self, offset: int, tail: Mark, moved: Callable[[], object]) -> None:
+    def __init__(self, offset: int, tail: Mark, moved: Callable[[], object], anchors: Sequence[Anchor] = ()) -> None:
         self.offset, self.tail, self._moved = offset, tail, moved
+        self.anchors = [anchor for anchor in anchors if anchor[0] <= offset]
         self._pending: deque[list[int]] = deque()
 
     @property
@@ -74,6 +75,8 @@ class Progress:
                 while pending and pending[0][3]:
                     self.offset, *tail, _ = pending.popleft()
                 self.tail = (tail[0], tail[1])
+                if self.offset - (self.anchors[-1][0] if self.anchors else 0) >= ANCHOR_GAP:
+                    anchored(self.anchors, self.offset, self.tail)
                 self._moved()
 
         return Receipt(safe, (source, end, batch[2]), again)
@@ -118,7 +121,7 @@ class TailedFile:
         """What the checkpoint keeps of it."""
         safe = self.progress
         head = self.head[: safe.offset]
-        return Position(self.path, self.identity[1], safe.offset, mark(head), safe.tail)
+        return Position(self.path, self.identity[1], safe.offset, mark(head), safe.tail, safe.anchors)
 
     def read(self, size: int, limit: int) -> tuple[bytes, int]:
         """The next whole lines, about `size` bytes of them, and how many bytes of the file they are.
@@ -198,9 +201,12 @@ class TailedFile:
             self.stops.pop(0)
         return self.progress.add(self.offset, self.tail, self.source, again)
 
-    def go_on_behind(self, stored: list[tuple[int, int]], known: bool) -> None:
-        """Take up what the outputs had stored of this file before the last restart, as (position, check); `known`: the
-        position of this file comes from the checkpoint, so everything before it is safe."""
+    def go_on_behind(self, stored: list[tuple[int, int]], position: Position | None) -> None:
+        """Take up what the outputs had stored of this file before the last restart, as (offset, check). `position` is
+        that of the checkpoint, if it knows the file; everything before it is safe."""
+        known = position is not None
+        anchors = position.anchors if position is not None else ()
+        self.progress = Progress(self.offset, mark(self.tail), self._moved, anchors)
         size = os.fstat(self.fd).st_size
         good = []
         for at, check in stored:
@@ -213,7 +219,7 @@ class TailedFile:
         self.offset = min(positions)
         self.stops = sorted({at for at in positions if at > self.offset})
         self._remember()
-        self.progress = Progress(self.offset, mark(self.tail), self._moved)
+        self.progress = Progress(self.offset, mark(self.tail), self._moved, anchors)
 
     def rewind(self) -> None:
         """Start over at the beginning. Receipts for what stood there before have no say any more."""

@@ -35,6 +35,8 @@ class Keeper:
         self._saved_at = ctx.clock.monotonic()
         self._dirty = True
         self.closed = False
+        self._boot = checkpoint.boot_id()
+        self.rebooted = False  # the positions that were loaded are from another boot
 
     def load(self) -> tuple[list[Position], bool]:
         """Positions to continue from, and whether the same paths were followed then, so that other files are new."""
@@ -55,7 +57,8 @@ class Keeper:
             return [], False
         if loaded is None:
             return [], False
-        positions, patterns = loaded
+        positions, patterns, boot = loaded
+        self.rebooted = boot != self._boot
         if patterns[:1] != self._patterns[:1]:  # started somewhere else: the same names are other files
             positions = [position for position in positions if os.path.isabs(position.path)]
         return positions, patterns == self._patterns
@@ -73,7 +76,7 @@ class Keeper:
             return
         sync = self._sync in ("extra", "full") or (last and self._sync == "normal")
         try:
-            checkpoint.save(self._path, self._collect(), self._patterns, sync)
+            checkpoint.save(self._path, self._collect(), self._patterns, sync, self._boot)
         except OSError as error:
             self._said.warn("save", f"cannot save positions: {reason(error)}; trying again. Until then a crash means "
                             "that lines are sent twice")  # fmt: skip

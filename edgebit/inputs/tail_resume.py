@@ -2,7 +2,8 @@
 
 In this order: the file of that inode, under its old name or another in the same directory (it was rotated), if its
 fingerprints fit; then the file of that name if they fit (file systems such as FAT make up new inode numbers with every
-mount). Otherwise it is gone, or was truncated, or another one has its name: then there is nothing to continue.
+mount). After another boot a file that doesn't fit may have lost its end: then an older anchor may fit. Otherwise it is
+gone, or was truncated, or another one has its name: then there is nothing to continue.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Found:
         self.unknown: list[Position] = []
 
 
-def find(positions: Iterable[Position]) -> Found:
+def find(positions: Iterable[Position], rebooted: bool) -> Found:
     """Look for the files of these positions. Opens each for a moment; raises nothing."""
     found = Found()
     directories: dict[str, dict[int, list[str]] | None] = {}
@@ -52,40 +53,44 @@ def find(positions: Iterable[Position]) -> Found:
         if inodes is None:
             found.unknown.append(position)
         else:
-            _find_one(position, inodes.get(position.ino, []), found)
+            _find_one(position, inodes.get(position.ino, []), found, rebooted)
     return found
 
 
-def _find_one(position: Position, names: list[str], found: Found) -> None:
+def _find_one(position: Position, names: list[str], found: Found, rebooted: bool) -> None:
     path = position.path
     names = [name for name in names if name != path]
     telling = position.tail[0] >= _TELLING
     stem = os.path.basename(path).partition(".")[0]
     # The old name is tried for itself: it may be a link to a file in another directory.
     for name in [path, *names]:
-        identity, fits = _look(name, position)
+        identity, fitting = _look(name, position, rebooted)
         if identity is None or identity[1] != position.ino:
             continue
-        if fits and (name == path or telling or os.path.basename(name).startswith(stem)):
-            found.files[identity] = (position, name)
+        if fitting is not None and (name == path or telling or os.path.basename(name).startswith(stem)):
+            found.files[identity] = (fitting, name)
             return
-    identity, fits = _look(path, position)
-    if identity is not None and fits and position.offset:
-        found.files.setdefault(identity, (position, path))
+    identity, fitting = _look(path, position, rebooted)
+    if identity is not None and fitting is not None and position.offset:
+        found.files.setdefault(identity, (fitting, path))
     elif identity is not None and identity[1] == position.ino:
         found.rewritten.append(path)
     else:
         found.missing.append(position)
 
 
-def _look(name: str, position: Position) -> tuple[Identity | None, bool]:
+def _look(name: str, position: Position, rebooted: bool) -> tuple[Identity | None, Position | None]:
+    """Which file has this name, and where to go on in it; no position if it is another or was rewritten."""
     try:
         fd, state = open_regular(name)
     except (OSError, NotRegular):
-        return None, False
+        return None, None
     try:
-        return (state.st_dev, state.st_ino), position.fits(fd)
+        identity = (state.st_dev, state.st_ino)
+        if position.fits(fd):
+            return identity, position
+        return identity, position.before(fd) if rebooted else None
     except OSError:
-        return None, False
+        return None, None
     finally:
         os.close(fd)

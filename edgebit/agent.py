@@ -54,6 +54,7 @@ class Agent:
             raise
         assert parts.pipeline is not None
         self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
+        self.filters = parts.filters
         self._svc = svc
         self._notifier = Notifier(env, self.log)
         self._reporter = Reporter(self.stats.ledger, self.pipeline.routes, self.shared.state_dir, self.loop, self.log)
@@ -63,7 +64,9 @@ class Agent:
         self.stopping = False
         self._grace: Timer | None = None
         self._changed = False
+        self.status = 0  # the exit code of a run that a plugin ended
         self.shared.changed = self._on_change
+        self.shared.exit = self._on_filter_exit
         for host in self.inputs:
             host.on_exit = self._on_exit
         self.loop.end_of_turn = self._end_of_turn
@@ -86,7 +89,7 @@ class Agent:
             self.loop.run()
         finally:
             self.close()
-        return 0
+        return self.status
 
     def start(self) -> None:
         """Open everything. What can't be opened is tried again by its host."""
@@ -94,7 +97,7 @@ class Agent:
             f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}"
         )
         self._open_state()
-        for host in [*self.outputs, *self.inputs]:  # outputs first: nothing is taken that has nowhere to go
+        for host in [*self.outputs, *self.filters, *self.inputs]:  # nothing is taken that has nowhere to go
             host.start()
         self.loop.call_later(self._svc.ready_timeout, self._ready_anyhow)
         if self._notifier.watchdog:
@@ -143,6 +146,8 @@ class Agent:
         self._notifier.send("STOPPING=1")
         for host in self.inputs:
             host.stop()
+        for step in self.filters:
+            step.stop()  # what they keep joins what is delivered now
         for route in self.pipeline.routes:
             route.sender.drain()
         self._grace = self.loop.call_later(self._svc.grace, self.loop.stop)
@@ -154,7 +159,7 @@ class Agent:
             output.sender.close()
             output.shut()
         # Inputs last: what became safe during the drain is in the positions that they save now.
-        for host in self.inputs:
+        for host in [*self.filters, *self.inputs]:
             host.shut()
         for route in self.pipeline.routes:
             waiting = route.buffer.records
@@ -214,6 +219,11 @@ class Agent:
 
     def _on_exit(self) -> None:
         self.stop("the end of the input is reached")
+
+    def _on_filter_exit(self, why: str, status: int) -> None:
+        if not self.stopping:
+            self.status = status
+        self.stop(why)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGUSR1:

@@ -19,7 +19,7 @@ from edgebit.options import REQUIRED, Option, Options, duration, plugin_ref, rea
 from edgebit.pipeline import FilterStep, Pipeline, Route
 from edgebit.plugin import Filter, Format, Input, Output, Parser
 from edgebit.sender import BUFFER_OPTIONS, Sender
-from edgebit.supervisor import Host, InputHost, OutputHost, Shared
+from edgebit.supervisor import FilterHost, InputHost, OutputHost, Shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.inputs: list[InputHost] = []
+        self.filters: list[FilterHost] = []
         self.outputs: list[OutputHost] = []
         self.pipeline: Pipeline | None = None
 
@@ -111,6 +112,8 @@ class _Builder:
                                        Log(self.shared.sink, "pipeline"))  # fmt: skip
         for host in self.parts.inputs:
             host.pipeline = self.parts.pipeline
+        for step in self.parts.filters:
+            step.pipeline = self.parts.pipeline
         return self.parts
 
     def attempt(self, make: Callable[[Section, int], Any], section: Section, index: int) -> Any:
@@ -140,10 +143,13 @@ class _Builder:
     def filter(self, section: Section, index: int) -> FilterStep:
         cls = registry.find("filter", section.plugin, _place(section, "plugin"), "plugin")
         opt = self.options(cls, FILTER_OPTIONS, section)
-        host = _FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
+        host = FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Filter)
-        return FilterStep(host.name, self.matcher(section, opt), plugin, host.stats, host.trouble)
+        host.attach(plugin)
+        host.step = FilterStep(host.name, self.matcher(section, opt), plugin, host.stats, host.trouble)
+        self.parts.filters.append(host)
+        return host.step
 
     def output(self, section: Section, index: int) -> Route:
         cls = registry.find("output", section.plugin, _place(section, "plugin"), "plugin")
@@ -295,10 +301,6 @@ class BufferClocks:
 
     def moment(self) -> Moment:
         return Moment(self._clock.wall_ns(), self._clock.boot_ns(), self._boot_id)
-
-
-class _FilterHost(Host):
-    kind = "filter"
 
 
 def _place(section: Section, key: str) -> str:

@@ -5,6 +5,10 @@ route that it is for, and the input it came from is paused, so at most one read 
 parked for an input has found its place and the buffer has room again, the input is resumed. A route that doesn't block
 never holds up another one.
 
+Filters may emit: send records of a batch through the filters again, under another tag. Those wait in a queue until the
+batch has found its place, and stand under its receipt. As a filter doesn't emit what it has emitted before, there
+is an end to it.
+
 It must not know plugins' insides, files, sockets or time.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 
 from edgebit.errors import reason
+from edgebit.plugin import Origin, Receipt
 from edgebit.record import records_size
 
 TYPE_CHECKING = False
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 
     from edgebit.buffer.queue import Buffer
     from edgebit.log import Log, Trouble
-    from edgebit.plugin import Filter, Receipt
+    from edgebit.plugin import Filter
     from edgebit.record import Record
     from edgebit.sender import Sender
     from edgebit.stats import Counters, Stats
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
 
 
 _TAGS = 1024  # routes are remembered for so many tags; tags come from outside, so the table is bounded
+_DEPTH = 8  # how often a record may be emitted by different filters: each may emit a copy, so it could become 2**8
 
 
 class FilterStep:
@@ -51,6 +57,31 @@ class FilterStep:
     def __init__(self, name: str, matches: Callable[[str], bool], filter: Filter, stats: Counters,
                  trouble: Trouble) -> None:  # fmt: skip
         self.name, self.matches, self.filter, self.stats, self.trouble = name, matches, filter, stats, trouble
+        self.origin: Origin | None = None  # of the batch that the filter works on, if it emits
+        self.held = False  # records of its own wait for room
+        self._refused: set[str] = set()
+
+    def may_emit(self, tag: str) -> bool:
+        """Whether the batch that the filter works on may be emitted under this tag; says so once if not."""
+        assert self.origin is not None
+        path = self.origin.path
+        if self not in path and len(path) < _DEPTH:
+            return True
+        self.stats.add("refused")
+        why = "it has emitted them before" if self in path else f"they were emitted {_DEPTH} times already"
+        if why not in self._refused:
+            self._refused.add(why)
+            self.trouble.begin(f"records are not emitted again as {tag}: {why}", "they go on under the tag that they have; "
+                               "let match or the rules leave out the new tags")  # fmt: skip
+        return False
+
+    # A filter's own records have the step itself as their source.
+
+    def hold(self) -> None:
+        self.held = True
+
+    def unhold(self) -> None:
+        self.held = False
 
 
 class Route:
@@ -98,27 +129,49 @@ class Pipeline:
 
     def __init__(self, filters: Sequence[FilterStep], routes: Sequence[Route], stats: Stats, log: Log) -> None:
         self.filters, self.routes, self.stats, self._log = filters, routes, stats, log
-        self._plan: dict[str, tuple[list[FilterStep], list[Route]]] = {}
+        self._plan: dict[str, tuple[list[FilterStep], list[Route], bool]] = {}
         self._unmatched: set[str] = set()
+        self._emitted: deque[tuple[Source, str, list[Record], Receipt | None, tuple[FilterStep, ...]]] = deque()
 
     def emit(
         self, source: Source, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None
     ) -> None:
         """Take a batch from an input: filter it and give it to each matching output's buffer."""
-        count = len(records)
-        source.stats.add("records", count)
+        source.stats.add("records", len(records))
         if raw:
             source.stats.add("bytes", raw)
-        steps, routes = self._plan.get(tag) or self._make_plan(tag)
+        self._flow(source, tag, records, raw, receipt, ())
+        if self._emitted:
+            self._flow_emitted()
+        if receipt is not None:
+            receipt.release()
+
+    def _flow(self, source: Source, tag: str, records: list[Record], raw: int, receipt: Receipt | None,
+              path: tuple[FilterStep, ...]) -> None:  # fmt: skip
+        count = len(records)
+        steps, routes, parting = self._plan.get(tag) or self._make_plan(tag)
+        if parting and receipt is not None and receipt.mark is not None:
+            # Records of the batch part ways, and chunks of different tags are not stored in the order of their coming: no
+            # mark could say up to where all are stored. The receipt alone is true.
+            receipt.hold()
+            receipt = Receipt(receipt.release)
+            parted = receipt
+        else:
+            parted = None
         for step in steps:
             before = len(records)
             step.stats.add("records", before)
+            emits = step.filter.emits
+            if emits:
+                step.origin = Origin(source, receipt, path, step in path)
             try:
                 records = step.filter.process(tag, records)
             except Exception as error:  # noqa: BLE001 - a filter may raise anything; records are worth more than its work
                 step.stats.add("errors")
                 step.trouble.begin(f"failed on a batch of {tag}: {reason(error)}", "such batches pass unfiltered")
-            if len(records) < before:
+            if emits:
+                step.origin = None
+            elif len(records) < before:
                 step.stats.add("dropped", before - len(records))
         if records and routes:
             if len(records) < count:
@@ -128,13 +181,38 @@ class Pipeline:
                 route.offer(source, tag, records, size, receipt)
         elif records:
             source.stats.add("unmatched", len(records))
-        if receipt is not None:
-            receipt.release()
+        if parted is not None:
+            parted.release()
 
-    def _make_plan(self, tag: str) -> tuple[list[FilterStep], list[Route]]:
+    def emit_again(self, step: FilterStep, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:
+        """See plugin.FilterContext.emit."""
+        origin = step.origin
+        if origin is not None:
+            if not step.may_emit(tag):
+                return False
+            kept = (*kept, origin.keep())
+        step.stats.add("emitted", len(records))
+        receipts = [one.receipt for one in kept if one.receipt is not None]
+        receipt = receipts[0] if len(receipts) == 1 else _joined(receipts) if receipts else None
+        source = kept[-1].source if kept else step
+        self._emitted.append((source, tag, records, receipt, (*(kept[-1].path if kept else ()), step)))
+        if origin is None:
+            self._flow_emitted()
+        return True
+
+    def _flow_emitted(self) -> None:
+        while self._emitted:
+            source, tag, records, receipt, path = self._emitted.popleft()
+            self._flow(source, tag, records, 0, receipt, path)
+            if receipt is not None:
+                receipt.release()
+
+    def _make_plan(self, tag: str) -> tuple[list[FilterStep], list[Route], bool]:
         if len(self._plan) >= _TAGS:
             self._plan.clear()
-        plan = ([f for f in self.filters if f.matches(tag)], [r for r in self.routes if r.matches(tag)])
+        steps = [step for step in self.filters if step.matches(tag)]
+        routes = [route for route in self.routes if route.matches(tag)]
+        plan = (steps, routes, any(step.filter.emits for step in steps))
         self._plan[tag] = plan
         if not plan[1] and tag not in self._unmatched and len(self._unmatched) < 100:
             self._unmatched.add(tag)
@@ -180,3 +258,13 @@ class Pipeline:
     def idle(self) -> bool:
         """Everything that was taken has been delivered."""
         return all(route.sender.empty and not route.parked for route in self.routes)
+
+
+def _joined(receipts: list[Receipt]) -> Receipt:
+    """One receipt for several that are held already; it releases each once."""
+
+    def safe() -> None:
+        for receipt in receipts:
+            receipt.release()
+
+    return Receipt(safe)

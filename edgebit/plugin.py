@@ -86,6 +86,30 @@ if TYPE_CHECKING:
             """The user asked for the agent to end here (tail's exit_on_eof)."""
             ...
 
+    class FilterContext(Context, Protocol):
+        """What a filter may ask of the program beyond that."""
+
+        origin: Origin | None  # of the batch in `process`, if the filter says that it `emits`; None outside
+        held: bool  # a buffer that blocks has no room for what was emitted here without an origin: wait
+
+        def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:
+            """Send records through all filters from the first on, under a tag of the filter's choice.
+
+            In `process`: they belong to the batch, so its input is told that the batch is safe only when they are, too,
+            and waits if there is no room for them. They are on their way when the batch has passed the last filter.
+            False, and one line in the log, if this filter has emitted the batch itself, or if it was emitted too often: then
+            the caller lets the records go on as they are.
+
+            `kept` are the origins of batches whose records were kept until now (Origin.keep). Each is released when what is
+            emitted here is safe. Emitting kept records from a timer or in `stop` never fails. Without any origin (a filter
+            that makes records of its own) nothing waits for them; don't while `held`.
+            """
+            ...
+
+        def exit_agent(self, status: int = 0) -> None:
+            """The user asked for the agent to end here, after this batch, with this exit status."""
+            ...
+
 
 READ_SIZE = 65536  # bytes an input reads per turn of the loop, so that a busy source can't starve a quiet one
 
@@ -120,6 +144,36 @@ class Receipt:
         self._holders -= 1
         if self._holders == 0:
             self._safe()
+
+
+class Origin:
+    """Where the batch comes from that a filter is given, for filters that emit.
+
+    source    the input; `source.name` is its name
+    again     this filter has emitted the batch itself
+    receipt, path   the pipeline's: who waits for the batch, and the filters that have emitted it
+
+    A filter that holds records back beyond `process` calls `keep` once for each batch that it has some of, and hands the
+    origin to ``ctx.emit(..., kept=[origin, ...])`` with the last of them (or calls `release` if it drops them): until then
+    the input's position stays before the batch. What it keeps is the filter's to bound.
+    """
+
+    __slots__ = ("again", "path", "receipt", "source")
+
+    def __init__(self, source: Any, receipt: Receipt | None = None, path: tuple[Any, ...] = (),
+                 again: bool = False) -> None:  # fmt: skip
+        self.source, self.receipt, self.path, self.again = source, receipt, path, again
+
+    def keep(self) -> Origin:
+        """Hold back the receipt of the batch; the origin itself."""
+        if self.receipt is not None:
+            self.receipt.hold()
+        return self
+
+    def release(self) -> None:
+        """Undo one `keep`: the records that were kept are nobody's concern any more."""
+        if self.receipt is not None:
+            self.receipt.release()
 
 
 class Plugin:
@@ -234,14 +288,35 @@ class Parser(Plugin):
 
 
 class Filter(Plugin):
-    """Changes, adds or removes records of a batch. Pure but for its own state."""
+    """Changes, adds or removes records of a batch. Pure but for its own state.
 
-    def __init__(self, opt: Options, ctx: Context) -> None:
+    Most filters are `process` and nothing else. One that sends records back to the first filter under another tag, or keeps
+    some for later, sets `emits` and uses ``ctx.origin`` and ``ctx.emit``; it counts what it drops itself. (Behind such a
+    filter the records of one batch part ways, so buffers on disk store no Receipt.mark with them: after a crash the input
+    goes on at the position that is safe, and what was stored beyond it comes twice.)
+
+    A filter that makes a new shape out of an old one uses ``shape.derive(names)``, so that what else a shape says of its
+    records is kept. What is worked out for a shape is kept in ``shape.cache[self]``, if the shape is interned.
+    """
+
+    emits: ClassVar[bool] = False
+
+    def __init__(self, opt: Options, ctx: FilterContext) -> None:
         self.opt, self.ctx = opt, ctx
 
+    def open(self) -> None:
+        """The agent starts: set timers (``ctx.call_later``) if need be."""
+
     def process(self, tag: str, records: list[Record]) -> list[Record]:
-        """The records that go on; may be the same list. A record is never changed in place: it is a tuple."""
+        """The records that go on; may be the same list. A record is never changed in place: it is a tuple. If it raises,
+        the batch goes on as it came, and what was emitted all the same is not taken back."""
         raise NotImplementedError
+
+    def stop(self) -> None:
+        """The inputs have ended, the outputs go on: emit all that is kept, and keep nothing from now on."""
+
+    def close(self) -> None:
+        """The end. What is still kept, and not released, is read again at the next start by an input that can."""
 
 
 class Format(Plugin):

@@ -1,4 +1,4 @@
-"""Hosts: one around each input and output. A host is the plugin's Context and keeps it alive.
+"""Hosts: one around each input, filter and output. A host is the plugin's Context and keeps it alive.
 
 It promises: a source or peer that isn't there is tried again with back-off for ever, logged once when the trouble starts
 and once when it ends; a plugin that raises is closed and opened again, with its traceback in the log the first time;
@@ -14,14 +14,14 @@ from edgebit.log import Log, Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from edgebit.log import Sink
     from edgebit.loop import Loop, Timer, Watch
     from edgebit.net.resolve import Resolver
-    from edgebit.pipeline import Pipeline
-    from edgebit.plugin import Input, Output, Plugin, Receipt
+    from edgebit.pipeline import FilterStep, Pipeline
+    from edgebit.plugin import Filter, Input, Origin, Output, Plugin, Receipt
     from edgebit.record import Record
     from edgebit.sender import Sender
     from edgebit.stats import Stats
@@ -38,6 +38,7 @@ class Shared:
         self.hostname, self.agent_id, self.state_dir = hostname, agent_id, state_dir
         self.random, self.resolver = random, resolver
         self.changed: Callable[[], object] = lambda: None  # called when a host's state changes
+        self.exit: Callable[[str, int], object] = lambda why, status: None  # ends the agent
 
 
 class Host:
@@ -208,6 +209,50 @@ class InputHost(Host):
         if self.state == "open" and not self._held:
             self.plugin.pause()
         self.state = "stopped" if self.state == "open" else self.state
+
+
+class FilterHost(Host):
+    """A filter's Context. A filter is never down: one whose timer raised is told about and kept as it is."""
+
+    kind = "filter"
+    plugin: Filter
+
+    def __init__(self, name: str, plugin_name: str, shared: Shared) -> None:
+        super().__init__(name, plugin_name, shared)
+        self.pipeline: Pipeline | None = None
+        self.step: FilterStep | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        return self.step.origin if self.step is not None else None
+
+    @property
+    def held(self) -> bool:
+        return self.step is not None and self.step.held
+
+    def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:
+        assert self.pipeline is not None
+        assert self.step is not None
+        return self.pipeline.emit_again(self.step, tag, records, kept)
+
+    def exit_agent(self, status: int = 0) -> None:
+        # Not now: a batch is on its way through the filters.
+        self.shared.loop.call_later(0, lambda: self.shared.exit(f"{self.name} asked for it", status))
+
+    def stop(self) -> None:
+        """The inputs have ended."""
+        if self.state == "open":
+            self.state = "stopped"
+            try:
+                self.plugin.stop()
+            except Exception as error:  # noqa: BLE001 - stopping must go on, whatever the plugin does
+                self.log.error(f"stopping failed: {reason(error)}")
+
+    def _down(self, why: str) -> None:
+        self.stats.add("errors")
+        self.trouble.begin(why, "the filter goes on")
+        if self.state == "opening":
+            self.state = "open"
 
 
 class OutputHost(Host):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from edgebit.options import Options
-    from edgebit.plugin import Context
+    from edgebit.plugin import FilterContext
     from edgebit.record import Record, Shape
 
     # Index of the field (-1: the shape has none), steps below it, search, and whether it is an exclude rule.
@@ -58,7 +58,7 @@ class Grep(Filter):
         Option("logical_op", ("legacy", "and", "or"), "legacy", "how several rules are taken together"),
     )
 
-    def __init__(self, opt: Options, ctx: Context) -> None:
+    def __init__(self, opt: Options, ctx: FilterContext) -> None:
         super().__init__(opt, ctx)
         keep = [rule for given in opt.regex for rule in given]
         drop = [rule for given in opt.exclude for rule in given]

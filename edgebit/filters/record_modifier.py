@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from edgebit.options import Options
-    from edgebit.plugin import Context
+    from edgebit.plugin import FilterContext
     from edgebit.record import Record
 
     Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -62,7 +62,7 @@ class RecordModifier(Filter):
         Option("uuid_key", string, "", "field to add with a random UUID, version 4"),
     )
 
-    def __init__(self, opt: Options, ctx: Context) -> None:
+    def __init__(self, opt: Options, ctx: FilterContext) -> None:
         super().__init__(opt, ctx)
         keep = opt.allowlist_key + opt.whitelist_key
         if keep and opt.remove_key:

@@ -2,84 +2,8 @@
 
 import pytest
 
-from edgebit.backoff import Backoff
-from edgebit.buffer.queue import Buffer
-from edgebit.log import INFO, Log, Sink, Trouble
-from edgebit.match import wildcard
-from edgebit.pipeline import FilterStep, Pipeline, Route
-from edgebit.plugin import Filter, Receipt
-from edgebit.record import Shape
-from edgebit.sender import Sender
-from edgebit.stats import Counters, Stats
-from fakes import fake_loop
-from fakes.buffers import FakeClocks
-from fakes.output import FakeOutput
-
-LOG = Shape.of(("log",))
-
-
-def batch(*texts):
-    return [(0, LOG, (text,)) for text in texts]
-
-
-class Source:
-    """An input as the pipeline sees it."""
-
-    def __init__(self, name="in.0"):
-        self.name, self.stats, self.held, self.calls = name, Counters(), False, []
-
-    def hold(self):
-        self.held = True
-        self.calls.append("hold")
-
-    def unhold(self):
-        self.held = False
-        self.calls.append("unhold")
-
-
-class Bench:
-    def __init__(self):
-        self.loop = fake_loop()
-        self.lines, self.losses, self.routes = [], [], []
-        self.log = Log(Sink(INFO, self.lines.append), "pipeline")
-        self.filters = []
-        self.loop.end_of_turn = self.end_of_turn
-
-    def output(self, match="*", overflow="block", limit=16 * 1024, auto="delivered", window=1):
-        output = FakeOutput(window, auto)
-        name = f"out.{len(self.routes)}"
-        buffer = Buffer(
-            limit, overflow, "s", lambda *loss: self.losses.append((name, *loss)), clocks=FakeClocks(self.loop.clock)
-        )
-        trouble = Trouble(self.log, self.loop.clock.monotonic)
-        sender = Sender(name, output, None, buffer, flush=1.0, retry_limit=None, call_later=self.loop.call_later,
-                        backoff=Backoff(1, 60, self.loop.clock.monotonic, lambda: 1.0), log=self.log, trouble=trouble,
-                        stats=Counters(), lost=lambda *loss: self.losses.append((name, *loss)), parking=None,
-                        crashed=None)  # fmt: skip
-        self.routes.append(Route(name, wildcard(match), buffer, sender))
-        sender.start()
-        return output
-
-    def filter(self, function, match="*"):
-        class Made(Filter):
-            def process(self, tag, records):
-                return function(records)
-
-        trouble = Trouble(self.log, self.loop.clock.monotonic)
-        self.filters.append(FilterStep("f", wildcard(match), Made(None, None), Counters(), trouble))
-
-    def ready(self):
-        self.pipeline = Pipeline(self.filters, self.routes, Stats(), self.log)
-        return self
-
-    def emit(self, *args, **kwargs):
-        """As from an input's callback: the turn that it runs in goes on to its end."""
-        self.pipeline.emit(*args, **kwargs)
-        self.end_of_turn()
-
-    def end_of_turn(self):
-        self.pipeline.pump()
-        self.pipeline.unpark()
+from edgebit.plugin import Receipt
+from fakes.pipeline import Bench, Source, batch, texts
 
 
 @pytest.fixture
@@ -87,10 +11,6 @@ def bench():
     bench = Bench()
     yield bench
     bench.loop.close()
-
-
-def texts(output):
-    return [record[2][0] for chunk in output.chunks for record in chunk.records]
 
 
 def test_records_go_to_every_matching_output_and_no_other(bench):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgebit.log import DEBUG, Log, Sink
 from edgebit.loop import Timer, Watch
-from edgebit.plugin import Receipt
+from edgebit.plugin import Origin, Receipt
 from edgebit.record import Record, to_dict
 from edgebit.stats import Counters
 from fakes.clock import FakeLoop, fake_loop
@@ -66,3 +66,24 @@ class FakeContext:
 
     def exit_agent(self) -> None:
         self.exited = True
+
+
+class FakeFilterContext(FakeContext):
+    """A FilterContext. `origin` is what the test sets before it calls `process`; `kept` has the origins of each emit."""
+
+    def __init__(self, loop: FakeLoop | None = None) -> None:
+        super().__init__(loop)
+        self.origin: Origin | None = None
+        self.held = False
+        self.kept: list[list[Origin]] = []
+        self.status: int | None = None
+
+    def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:  # type: ignore[override] - a filter's emit has other arguments than an input's
+        if self.origin is not None and self.origin.again:
+            return False
+        self.emitted.append((tag, records, 0))
+        self.kept.append(list(kept))
+        return True
+
+    def exit_agent(self, status: int = 0) -> None:
+        self.exited, self.status = True, status

@@ -66,9 +66,9 @@ class Agent:
         self._changed = False
         self.status = 0  # the exit code of a run that a plugin ended
         self.shared.changed = self._on_change
-        self.shared.exit = self._on_filter_exit
+        self.shared.exit = self._on_exit
         for host in self.inputs:
-            host.on_exit = self._on_exit
+            host.on_exit = lambda status: self._on_exit("the end of the input is reached", status)
         self.loop.end_of_turn = self._end_of_turn
         self.loop.on_signal = self._on_signal
 
@@ -217,10 +217,7 @@ class Agent:
     def _on_change(self) -> None:
         self._changed = True
 
-    def _on_exit(self) -> None:
-        self.stop("the end of the input is reached")
-
-    def _on_filter_exit(self, why: str, status: int) -> None:
+    def _on_exit(self, why: str, status: int) -> None:
         if not self.stopping:
             self.status = status
         self.stop(why)

@@ -82,8 +82,8 @@ if TYPE_CHECKING:
             """The source has ended for good (end of standard input); the agent stops when all inputs have."""
             ...
 
-        def exit_agent(self) -> None:
-            """The user asked for the agent to end here (tail's exit_on_eof)."""
+        def exit_agent(self, status: int = 0) -> None:
+            """The user asked for the agent to end here (tail's exit_on_eof), with this exit status."""
             ...
 
     class FilterContext(Context, Protocol):

@@ -13,6 +13,8 @@ PLUGINS: dict[str, dict[str, str]] = {
         "cpu": "edgebit.inputs.cpu:Cpu",
         "disk": "edgebit.inputs.disk:Disk",
         "dummy": "edgebit.inputs.dummy:Dummy",
+        "exec": "edgebit.inputs.exec:Exec",
+        "head": "edgebit.inputs.head:Head",
         "mem": "edgebit.inputs.mem:Mem",
         "netif": "edgebit.inputs.netif:Netif",
         "serial": "edgebit.inputs.serial:Serial",
@@ -56,12 +58,57 @@ PLUGINS: dict[str, dict[str, str]] = {
     },
 }
 
+# What Fluent Bit has and we don't: what to use instead.
+_PROMETHEUS = "use exec with curl and the address of the metrics"
+INSTEAD: dict[str, dict[str, str]] = {
+    "input": {
+        "blob": "",
+        "collectd": "let collectd's write_http plugin send to the input http",
+        "docker": 'use exec with "docker stats --no-stream --format json" and parser json',
+        "docker_events": 'use exec with "docker events --format json", oneshot and parser json',
+        "ebpf": "",
+        "elasticsearch": "let the sender post plain JSON to the input http",
+        "etw": "it is for Windows",
+        "event_type": "",
+        "fluentbit_metrics": "the agent's own counters are written to its log on SIGUSR1",
+        "forward": "let the sender use its http output with format json, and the input http here",
+        "gpu_metrics": "use exec with the vendor's tool",
+        "kafka": "",
+        "kmsg": 'use exec with "dmesg --follow" and oneshot, or tail the file that rsyslog writes',
+        "kubernetes_events": 'use exec with "kubectl get events --watch --output json" and oneshot',
+        "lib": "it is for programs that embed Fluent Bit",
+        "mqtt": "it is no client there but a broker of a kind; use exec with mosquitto_sub, oneshot and parser json",
+        "nginx_metrics": _PROMETHEUS,
+        "node_exporter_metrics": "use cpu, mem, disk, netif and thermal",
+        "opentelemetry": "let the sender post plain JSON to the input http",
+        "podman_metrics": 'use exec with "podman stats --no-stream --format json" and parser json',
+        "process_exporter_metrics": "use proc",
+        "prometheus_remote_write": "",
+        "prometheus_scrape": _PROMETHEUS,
+        "prometheus_textfile": "use tail",
+        "splunk": "let the sender post plain JSON to the input http",
+        "statsd": "use udp with format none and a parser",
+        "stream_processor": "",
+        "systemd": 'use exec with "journalctl --follow --output json", oneshot and parser json; or let journald forward to'
+        " syslog",
+        "unix_socket": "use syslog with mode unix_udp or unix_tcp",
+        "windows_exporter_metrics": "it is for Windows",
+        "winevtlog": "it is for Windows",
+        "winlog": "it is for Windows",
+        "winstat": "it is for Windows",
+    },
+}
+
 
 def find(kind: str, name: str, where: str = "", key: str = "") -> type[Plugin]:
     """The class of a plugin, imported now. Raises ConfigError naming the nearest one."""
     table = PLUGINS[kind]
     place = table.get(name.lower())
     if place is None:
+        instead = INSTEAD.get(kind, {}).get(name.lower())
+        if instead is not None:
+            hint = f"; {instead}" if instead else ""
+            raise ConfigError(f"Fluent Bit's {kind} {name.lower()} is not there yet{hint}", where, key)
         near = nearest(name, list(table))
         hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(sorted(table))}"
         raise ConfigError(f'no {kind} is called "{name}"; {hint}', where, key)

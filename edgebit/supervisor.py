@@ -157,7 +157,7 @@ class InputHost(Host):
         super().__init__(name, plugin_name, shared)
         self.tag = tag
         self.pipeline: Pipeline | None = None
-        self.on_exit: Callable[[], object] = lambda: None
+        self.on_exit: Callable[[int], object] = lambda status: None
         self._held = False
 
     def emit(self, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None) -> None:
@@ -175,8 +175,8 @@ class InputHost(Host):
             self.log.debug("the source has ended")
             self.shared.changed()
 
-    def exit_agent(self) -> None:
-        self.on_exit()
+    def exit_agent(self, status: int = 0) -> None:
+        self.on_exit(status)
 
     def hold(self) -> None:
         self._held = True

@@ -30,6 +30,7 @@ class FakeContext:
         self.receipts: list[Receipt] = []
         self.losses: list[str] = []
         self.ended = self.exited = False
+        self.status: int | None = None
         self.stored: dict[str, list[tuple[int, int]]] = {}
 
     @property
@@ -64,8 +65,8 @@ class FakeContext:
     def finished(self) -> None:
         self.ended = True
 
-    def exit_agent(self) -> None:
-        self.exited = True
+    def exit_agent(self, status: int = 0) -> None:
+        self.exited, self.status = True, status
 
 
 class FakeFilterContext(FakeContext):
@@ -76,7 +77,6 @@ class FakeFilterContext(FakeContext):
         self.origin: Origin | None = None
         self.held = False
         self.kept: list[list[Origin]] = []
-        self.status: int | None = None
 
     def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:  # type: ignore[override] - a filter's emit has other arguments than an input's
         if self.origin is not None and self.origin.again:
@@ -84,6 +84,3 @@ class FakeFilterContext(FakeContext):
         self.emitted.append((tag, records, 0))
         self.kept.append(list(kept))
         return True
-
-    def exit_agent(self, status: int = 0) -> None:
-        self.exited, self.status = True, status

@@ -75,7 +75,7 @@ def format_option(cls: type[Output]) -> tuple[Option, ...]:
     """The option `format` of an output that carries formats."""
     if not cls.FORMATS:
         return ()
-    return (Option("format", cls.FORMATS, cls.FORMATS[0], "how records are written"),)
+    return (Option("format", (*cls.FORMATS, *cls.FORMAT_NAMES), cls.FORMATS[0], "how records are written"),)
 
 
 def build(config: Config, svc: Options, shared: Shared, new_stream_id: Callable[[], str]) -> Parts:
@@ -250,7 +250,7 @@ class _Builder:
         given = [setting for setting in section.settings if setting.key.lower() == "format"]
         option = format_option(cls)[0]
         wanted = read((option,), given, f"output {section.plugin}").format
-        found = registry.find("format", wanted)
+        found = registry.find("format", cls.FORMAT_NAMES.get(wanted, wanted))
         assert issubclass(found, Format)
         return found
 

@@ -161,9 +161,11 @@ class Option:
     multiple  may be given several times (classic) or as a list (TOML); the plugin gets a list
     secret    never printed
     default_text  how the default is written, where that can't be told from its type
+    also      other names for the same
     """
 
     __slots__ = (
+        "also",
         "choices",
         "default",
         "default_text",
@@ -178,12 +180,12 @@ class Option:
 
     def __init__(self, name: str, type: Callable[[Any], Any] | tuple[str, ...], default: Any, help: str, *,
                  minimum: float | None = None, maximum: float | None = None, multiple: bool = False,
-                 secret: bool = False, default_text: str = "") -> None:  # fmt: skip
+                 secret: bool = False, default_text: str = "", also: tuple[str, ...] = ()) -> None:  # fmt: skip
         self.name, self.default, self.help = name, default, help
         self.choices = type if isinstance(type, tuple) else ()
         self.type: Callable[[Any], Any] = self._choice if isinstance(type, tuple) else type
         self.minimum, self.maximum, self.multiple, self.secret = minimum, maximum, multiple, secret
-        self.default_text = default_text
+        self.default_text, self.also = default_text, also
 
     @property
     def attribute(self) -> str:
@@ -244,15 +246,19 @@ def read(table: Iterable[Option], settings: Iterable[Setting], owner: str, where
 
     `owner` names what the table belongs to ("input tail"), `where` its place in the file. Raises ConfigError.
     """
-    rows = {option.name.lower(): option for option in table}
+    table = list(table)
+    rows = {name.lower(): option for option in table for name in (option.name, *option.also)}
     given: dict[str, Setting] = {}
     for setting in settings:
         key = setting.key.lower()
         option = rows.get(key)
         if option is None:
             near = nearest(key, list(rows))
-            hint = f'did you mean "{near}"?' if near else "it takes: " + ", ".join(sorted(rows))
+            hint = (
+                f'did you mean "{near}"?' if near else "it takes: " + ", ".join(sorted(o.name.lower() for o in table))
+            )
             raise ConfigError(f"{owner} has no such option; {hint}", setting.where, setting.key)
+        key = option.name.lower()
         if key in given:
             if not option.multiple:
                 raise ConfigError(f"set twice, the first time at {given[key].where}", setting.where, setting.key)
@@ -263,8 +269,8 @@ def read(table: Iterable[Option], settings: Iterable[Setting], owner: str, where
             setting = Setting(setting.key, both, given[key].where)
         given[key] = setting
     values = {}
-    for key, option in rows.items():
-        found = given.get(key)
+    for option in table:
+        found = given.get(option.name.lower())
         if found is None:
             if option.default is REQUIRED:
                 raise ConfigError(f'{owner} needs the option "{option.name}": {option.help}', where)

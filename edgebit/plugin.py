@@ -181,6 +181,7 @@ class Plugin:
 
     NAME: ClassVar[str] = ""
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
+    CLASSIC: ClassVar[dict[str, str]] = {}  # defaults in a classic configuration where they differ: Fluent Bit's
 
 
 class Input(Plugin):
@@ -334,6 +335,10 @@ class Format(Plugin):
     def encode(self, chunk: Chunk) -> bytes:
         raise NotImplementedError
 
+    def encode_each(self, chunk: Chunk) -> list[bytes]:
+        """Each record by itself, for outputs that send them so (`Output.each`)."""
+        return [self.encode(chunk.part(i, i + 1)) for i in range(chunk.count)]
+
 
 if TYPE_CHECKING:
 
@@ -347,7 +352,12 @@ if TYPE_CHECKING:
 
         @property
         def body(self) -> bytes:
-            """The chunk in the output's format; b"" if the output has none."""
+            """The chunk in the output's format; b"" if the output has none or takes `bodies`."""
+            ...
+
+        @property
+        def bodies(self) -> list[bytes]:
+            """Each record in the output's format, if the output sends them one by one (`Output.each`); else empty."""
             ...
 
         @property
@@ -383,6 +393,8 @@ class Output(Plugin):
 
     local: ClassVar[bool] = False  # it writes on this machine; then records wait in memory unless the user wants more
     FORMATS: ClassVar[tuple[str, ...]] = ()  # the formats it can carry, the default first
+    FORMAT_NAMES: ClassVar[dict[str, str]] = {}  # other names that it has for formats
+    each = False  # it sends every record by itself, and wants `delivery.bodies`
     window = 1
 
     def __init__(self, opt: Options, ctx: Context) -> None:

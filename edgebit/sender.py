@@ -103,10 +103,10 @@ _PER_TURN = 32  # batches handed out per turn of the loop, so that draining a ba
 class Delivery:
     """One try to deliver one batch: what the output gets, and how it answers. See plugin.Delivery."""
 
-    __slots__ = ("_entry", "_sender", "answered", "body", "chunk")
+    __slots__ = ("_entry", "_sender", "answered", "bodies", "body", "chunk")
 
-    def __init__(self, sender: Sender, entry: _Entry, chunk: Chunk, body: bytes) -> None:
-        self._sender, self._entry, self.chunk, self.body = sender, entry, chunk, body
+    def __init__(self, sender: Sender, entry: _Entry, chunk: Chunk, body: bytes, bodies: list[bytes]) -> None:
+        self._sender, self._entry, self.chunk, self.body, self.bodies = sender, entry, chunk, body, bodies
         self.answered = False
 
     @property
@@ -273,13 +273,17 @@ class Sender:
         self.pump_soon()
 
     def _deliver(self, entry: _Entry, chunk: Chunk) -> None:
+        body, bodies = b"", []
         try:
-            body = self.format.encode(chunk) if self.format is not None else b""
+            if self.output.each and self.format is not None:
+                bodies = self.format.encode_each(chunk)
+            elif self.format is not None:
+                body = self.format.encode(chunk)
         except Exception as error:  # noqa: BLE001 - whatever it can't express; splitting finds the record
-            entry.out = Delivery(self, entry, chunk, b"")
+            entry.out = Delivery(self, entry, chunk, b"", [])
             entry.out.reject(f"cannot be written as {self.output.opt.format}: {reason(error)}")
             return
-        entry.out = delivery = Delivery(self, entry, chunk, body)
+        entry.out = delivery = Delivery(self, entry, chunk, body, bodies)
         try:
             self.output.deliver(delivery)
         except Exception as error:  # noqa: BLE001 - it may raise anything; it is restarted, the records wait

@@ -16,7 +16,7 @@ from edgebit.plugin import Format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, ClassVar
 
     from edgebit.options import Options
     from edgebit.record import Chunk, Shape
@@ -33,6 +33,7 @@ class Csv(Format):
                " and where the fields change"),
         Option("sequence_key", string, "", "column after the time for the record's number in its stream"),
     )  # fmt: skip
+    CLASSIC: ClassVar[dict[str, str]] = {"csv_quote": "fluent-bit"}
     content_type = "text/csv"
     stream = True
 
@@ -104,9 +105,9 @@ class Ltsv(Lines):
         self.key = (Ltsv, opt.delimiter, opt.label_delimiter)
         self.stamp = lambda time_ns: f"{seconds_float(time_ns):f}"
 
-    def template(self, names: tuple[str, ...]) -> str:
+    def template(self, shape: Shape) -> str:
         colon, comma = literal(self.opt.label_delimiter), literal(self.opt.delimiter)
-        pairs = [f'"{literal(name)}"{colon}%s' for name in names]
+        pairs = [f'"{literal(name)}"{colon}%s' for name in shape.names]
         return comma.join([f'"time"{colon}%s%.0s', *pairs]) + "\n"
 
     def encode(self, chunk: Chunk) -> bytes:

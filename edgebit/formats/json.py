@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from edgebit.options import Options
-    from edgebit.record import Chunk
+    from edgebit.record import Chunk, Shape
 
 _ESCAPE = Option("json.escape_unicode", boolean, True, "write characters beyond ASCII as \\uXXXX")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Escaped, a surrogate is right only as the second half of a pair. An escaped backslash is matched to be stepped over.
 _LONE_ESCAPE = re.compile(r"(\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}")
+
+
+def clean_ascii(text: str) -> str:
+    """Escaped JSON text with U+FFFD in place of lone surrogates, which stand for bytes that were not UTF-8."""
+    # Mostly there is no such escape at all, and finding that out is quick.
+    return _LONE_ESCAPE.sub(lambda m: m[1] or "\\ufffd", text) if "\\ud" in text else text
 
 
 def number(value: float) -> str:
@@ -90,29 +96,34 @@ class Objects(Lines):
         self.ascii: bool = opt.json_escape_unicode
         self.text, self.value = _WRITERS[self.ascii]
         self.lead: tuple[str, str] = ("", "")  # names of the date and the sequence number, "" for none
+        self.dated = False  # what belongs to the event, time and metadata, is written too
         self.key = (Objects, self.ascii, self.lead)
 
-    def template(self, names: tuple[str, ...]) -> str:
-        keys = [self.clean(self.text(name)) for name in (*self.lead, *names)]
+    def template(self, shape: Shape) -> str:
+        keys = [self.clean(self.text(name)) for name in (*self.lead, *shape.names)]
         last = {key: i for i, key in enumerate(keys)}  # of equal names the last one counts
-        parts, comma = [], ""
+        parts, hidden = [], ""
         for i, key in enumerate(keys):
             if last[key] == i and (i > 1 or self.lead[i]):
-                parts.append(f"{comma}{literal(key)}:%s")
-                comma = ","
+                parts.append(f"{hidden}{literal(key)}:%s")
+                hidden = ""
             else:
-                parts.append("%.0s")
-        return "{" + "".join(parts) + "}"
+                hidden += "%.0s"
+            if i == 1 and shape.metadata and self.dated:
+                parts.append(
+                    f'{hidden}"__internal__":{literal(self.clean(self.value({"log_metadata": shape.metadata})))}'
+                )
+                hidden = ""
+        return "{" + ",".join(parts) + hidden + "}"
 
     def objects(self, chunk: Chunk) -> list[str]:
         records = chunk.records
         return self.rows(records, range(chunk.seq, chunk.seq + len(records)))
 
     def clean(self, text: str) -> str:
-        """JSON text with U+FFFD in place of lone surrogates, which stand for bytes that were not UTF-8."""
+        """The same for text that may not be escaped."""
         if self.ascii:
-            # Mostly there is no such escape at all, and finding that out is quick.
-            return _LONE_ESCAPE.sub(lambda m: m[1] or "\\ufffd", text) if "\\ud" in text else text
+            return clean_ascii(text)
         return _SURROGATE.sub("\ufffd", text)
 
     def encoded(self, text: str) -> bytes:
@@ -128,7 +139,8 @@ class _Dated(Objects):
     def __init__(self, opt: Options, agent_id: str = "", stream_id: str = "") -> None:
         super().__init__(opt, agent_id, stream_id)
         self.lead = (opt.json_date_key, opt.sequence_key)
-        self.key = (Objects, self.ascii, self.lead)
+        self.dated = True
+        self.key = (_Dated, self.ascii, self.lead)
         stamp = FORMATS[opt.json_date_format]
         self.stamp = seconds if stamp is seconds_float else lambda time_ns: self.value(stamp(time_ns))
 
@@ -190,8 +202,8 @@ class OutFile(Objects):
         self.stamp = seconds_text
         self.key = (OutFile, self.ascii)
 
-    def template(self, names: tuple[str, ...]) -> str:
-        return "[%s, {" + super().template(names).removeprefix("{%.0s") + "]"
+    def template(self, shape: Shape) -> str:
+        return "[%s, {" + super().template(shape).removeprefix("{%.0s") + "]"
 
     def encode(self, chunk: Chunk) -> bytes:
         head = chunk.tag.encode("utf-8", "replace").decode() + ": "

@@ -60,8 +60,8 @@ class Lines(Format):
     stamp: Callable[[int], str]
     key: tuple[Any, ...]
 
-    def template(self, names: tuple[str, ...]) -> str:
-        """The %-format string for records with these fields; see the module's docstring."""
+    def template(self, shape: Shape) -> str:
+        """The %-format string for records of this shape; see the module's docstring."""
         raise NotImplementedError
 
     def rows(self, records: Sequence[Record], numbers: Iterable[object]) -> list[str]:
@@ -89,7 +89,7 @@ class Lines(Format):
     def _entry(self, shape: Shape) -> list[Any]:
         entry: list[Any] | None = shape.cache.get(self.key)
         if entry is None:
-            entry = [self.template(shape.names), self.text]
+            entry = [self.template(shape), self.text]
             if shape.interned:
                 shape.cache[self.key] = entry
         return entry

@@ -17,7 +17,7 @@ from edgebit.plugin import Format
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgebit.options import Options
-    from edgebit.record import Chunk
+    from edgebit.record import Chunk, Shape
 
 
 class Text(Lines):
@@ -28,9 +28,9 @@ class Text(Lines):
     text = value = staticmethod(cell)
     stamp = staticmethod(seconds_text)
 
-    def template(self, names: tuple[str, ...]) -> str:
-        fields = ", ".join([f'"{literal(name)}"=>%s' for name in names])
-        return f"[[%s%.0s, {{}}], {{{fields}}}]\n"
+    def template(self, shape: Shape) -> str:
+        fields = ", ".join([f'"{literal(name)}"=>%s' for name in shape.names])
+        return f"[[%s%.0s, {literal(cell(shape.metadata))}], {{{fields}}}]\n"
 
     def encode(self, chunk: Chunk) -> bytes:
         rows = self.rows(chunk.records, range(chunk.count))

@@ -40,7 +40,7 @@ class HttpClient:
     connect_timeout   seconds for look-up, TCP and TLS together
     response_timeout  seconds without progress: while the request leaves, each byte that the kernel takes counts; then
                       the whole response has to come within it
-    idle_timeout      seconds after which an unused connection is closed
+    idle_timeout      seconds after which an unused connection is closed; negative: after each request
     """
 
     def __init__(self, ctx: Context, host: str, port: int, *,
@@ -187,7 +187,7 @@ class HttpClient:
         stream, http = self._stream, self._http
         # An answer that came before all of the request was sent (413) leaves a connection that nobody reads; one with
         # bytes behind it is out of step: they would be taken for the next answer.
-        clean = http.our_state is http.their_state is h11.DONE and not http.trailing_data[0]
+        clean = http.our_state is http.their_state is h11.DONE and not http.trailing_data[0] and self._idle_timeout >= 0
         if stream is not None and not stream.pending and clean:
             http.start_next_cycle()
             self._set_timer(self._idle_timeout, self._disconnect)

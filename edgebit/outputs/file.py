@@ -25,6 +25,8 @@ from edgebit.plugin import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from edgebit.options import Options
     from edgebit.plugin import Context, Delivery
 
@@ -32,7 +34,7 @@ MAX_OPEN = 32  # files held open; the one not written to for longest is closed
 _MAX_NAME, _MAX_PATH = 255, 1024  # bytes; Linux takes names of 255 in paths of 4095
 _NOT_IN_NAMES = re.compile(rb"[^A-Za-z0-9._-]")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
-_BINARY = ("cbor", "cbor_rows")
+_BINARY = ("cbor", "cbor_rows", "msgpack")
 
 
 def tag_path(tag: str) -> str:
@@ -77,8 +79,9 @@ class File(Output):
         Option("mkdir", boolean, True, "make directories that are missing (mode 0755)"),
         Option("sync", ("never", "always"), "never", "always: each batch is on the disk before it counts as delivered"),
     )
-    FORMATS = ("json_lines", "csv", "json", "json_stream", "ltsv", "plain", "out_file", "template", "text",
-               "cbor", "cbor_rows")  # fmt: skip
+    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file", "mkdir": "off"}
+    FORMATS = ("json_lines", "csv", "json", "json_stream", "ltsv", "plain", "out_file", "template", "text", "gelf",
+               "msgpack", "cbor", "cbor_rows")  # fmt: skip
 
     def __init__(self, opt: Options, ctx: Context) -> None:
         super().__init__(opt, ctx)

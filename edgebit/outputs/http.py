@@ -18,6 +18,8 @@ from edgebit.plugin import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from edgebit.plugin import Context, Delivery
 
 MAX_RETRY_AFTER = 3600.0  # seconds; a server, or a wrong clock here or there, must not silence a device for a day
@@ -44,7 +46,8 @@ class Http(Output):
     """Sends batches with HTTP POST or PUT; one kept-alive connection, one request at a time."""
 
     NAME = "http"
-    FORMATS = ("json", "json_lines", "cbor", "cbor_rows", "csv")
+    FORMATS = ("json", "json_lines", "json_stream", "msgpack", "gelf", "cbor", "cbor_rows", "csv")
+    CLASSIC: ClassVar[dict[str, str]] = {"identity": "off", "allow_duplicated_headers": "on"}
     OPTIONS = (
         Option("url", string, "", 'everything in one: "https://host:port/path"; sets host, port, tls and uri'),
         Option("host", string, "127.0.0.1", "name or address of the server"),
@@ -53,14 +56,43 @@ class Http(Output):
         Option("http_method", ("post", "put"), "post", "method of the request"),
         Option("compress", ("none", "gzip"), "none", "how bodies are compressed"),
         Option("compress_level", integer, 6, "effort of compress: 1 is fastest, 9 smallest", minimum=1, maximum=9),
+        Option(
+            "identity",
+            boolean,
+            True,
+            "name the records in headers (Edgebit-Agent, -Stream, -Sequence, -Count, -Tag), so "
+            "that the server can drop duplicates and see gaps",
+        ),
         Option("header", mapping, [], 'a header to add, "NAME VALUE"; replaces one of ours', multiple=True),
         Option("allow_duplicated_headers", boolean, False, "send a header given twice twice; if off the last one wins"),
         Option("header_tag", string, "", "name of a header that carries the tag"),
         Option("http_user", string, "", "user name for basic authentication"),
         Option("http_passwd", string, "", "password for basic authentication", secret=True),
-        Option("connect_timeout", duration, 10.0, "limit for name look-up, TCP and TLS together", minimum=0.1),
-        Option("response_timeout", duration, 60.0, "limit without progress until the answer is complete", minimum=0.1),
-        Option("keepalive_idle_timeout", duration, 30.0, "an unused connection is closed after this", minimum=0),
+        Option(
+            "connect_timeout",
+            duration,
+            10.0,
+            "limit for name look-up, TCP and TLS together",
+            minimum=0.1,
+            also=("net.connect_timeout",),
+        ),
+        Option(
+            "response_timeout",
+            duration,
+            60.0,
+            "limit without progress until the answer is complete",
+            minimum=0.1,
+            also=("http.response_timeout",),
+        ),
+        Option(
+            "keepalive_idle_timeout",
+            duration,
+            30.0,
+            "an unused connection is closed after this",
+            minimum=0,
+            also=("net.keepalive_idle_timeout",),
+        ),
+        Option("net.keepalive", boolean, True, "use a connection for more than one request"),
         *TLS_OPTIONS,
     )
 
@@ -77,7 +109,7 @@ class Http(Output):
             _check_header(opt.header_tag, "")
         self._client = HttpClient(ctx, host, port, tls=ClientTLS(opt).context, server_name=opt.tls_vhost,
                                   connect_timeout=opt.connect_timeout, response_timeout=opt.response_timeout,
-                                  idle_timeout=opt.keepalive_idle_timeout)  # fmt: skip
+                                  idle_timeout=opt.keepalive_idle_timeout if opt.net_keepalive else -1.0)  # fmt: skip
         self._where = f"{'https' if tls else 'http'}://{_authority(host, port, tls)}"
         self._delivery: Delivery | None = None
 
@@ -85,14 +117,13 @@ class Http(Output):
         self._delivery = delivery
         opt, chunk, tag = self.opt, delivery.chunk, quote(delivery.chunk.tag)
         body = delivery.body
-        headers = {
-            "Content-Type": delivery.content_type,
-            "Edgebit-Agent": quote(self.ctx.agent_id),
-            "Edgebit-Stream": quote(delivery.stream_id),
-            "Edgebit-Sequence": str(chunk.seq),
-            "Edgebit-Count": str(chunk.count),
-            "Edgebit-Tag": tag,
-        }
+        headers = {"Content-Type": delivery.content_type}
+        if opt.identity:
+            headers["Edgebit-Agent"] = quote(self.ctx.agent_id)
+            headers["Edgebit-Stream"] = quote(delivery.stream_id)
+            headers["Edgebit-Sequence"] = str(chunk.seq)
+            headers["Edgebit-Count"] = str(chunk.count)
+            headers["Edgebit-Tag"] = tag
         if opt.header_tag:
             headers[opt.header_tag] = tag
         if opt.compress == "gzip":

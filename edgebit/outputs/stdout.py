@@ -16,6 +16,8 @@ from edgebit.plugin import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from edgebit.plugin import Delivery
 
 
@@ -24,7 +26,8 @@ class Stdout(Output):
 
     NAME = "stdout"
     local = True
-    FORMATS = ("text", "json_lines", "json", "json_stream", "csv", "ltsv", "plain", "out_file", "template")
+    FORMATS = ("text", "json_lines", "json", "json_stream", "csv", "ltsv", "plain", "out_file", "template", "gelf")
+    FORMAT_NAMES: ClassVar[dict[str, str]] = {"msgpack": "text"}  # what Fluent Bit calls it
     fd = 1
 
     _writer: SlowWriter | None = None

@@ -29,6 +29,7 @@ TABLE = (
     Option("tls.verify", boolean, True, "check certificates"),
     Option("header", string, [], "a header", multiple=True),
     Option("password", integer, 0, "a secret", secret=True),
+    Option("timeout", number, 10.0, "seconds", also=("net.timeout", "net.connect_timeout")),
 )
 
 
@@ -135,3 +136,9 @@ def test_mapping_takes_tables_and_classic_texts():
 @pytest.mark.parametrize(("row", "text"), [(0, "required"), (1, "4KiB"), (2, "udp"), (3, "true"), (4, "-")])
 def test_defaults_are_shown_as_a_person_would_write_them(row, text):
     assert shown(TABLE[row]) == text
+
+
+def test_other_names_of_an_option():
+    assert read(TABLE, settings(path="/x", **{"Net.Connect_Timeout": 3}), "input x").timeout == 3
+    with pytest.raises(ConfigError, match="set twice, the first time at f"):
+        read(TABLE, settings(path="/x", **{"net.timeout": 3, "timeout": 4}), "input x")

@@ -288,6 +288,25 @@ def test_record_that_its_format_cannot_write_is_parked_alone(bench):
     assert sorted(b.output.sequences()) == [1, 2, 4, 5]
 
 
+def test_output_that_sends_records_one_by_one_gets_them_so(bench):
+    class Each:
+        content_type = ""
+
+        def encode(self, chunk):
+            raise AssertionError("nobody wants it")
+
+        def encode_each(self, chunk):
+            return [record[2][0].encode() for record in chunk.records]
+
+    b = bench()
+    b.sender.format = Each()
+    b.output.each = True
+    b.append(3)
+    b.loop.run_for(1.5)
+    (delivery,) = b.output.pending
+    assert (delivery.body, len(delivery.bodies)) == (b"", 3)
+
+
 def test_output_that_raises_is_reported_and_its_records_wait(bench):
     b = bench()
 

@@ -14,6 +14,7 @@ class FakeDelivery:
                  chunk: Chunk | None = None) -> None:  # fmt: skip
         records = [from_dict(1_767_225_600_000_000_000, {"log": f"line {seq + i}"}) for i in range(count)]
         self.chunk = chunk or Chunk(tag, records, seq=seq)
+        self.bodies: list[bytes] = []
         self.body, self.content_type, self.stream_id = body, "application/x-ndjson", "stream-1"
         self.answers: list[tuple[object, ...]] = []
 

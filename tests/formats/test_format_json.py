@@ -230,3 +230,14 @@ def test_any_names_even_equal_ones(names: list[str], escape: bool) -> None:
         assert len(pairs) == len(expected)
     else:
         json.loads(body)
+
+
+@pytest.mark.parametrize("fields", [{}, {"a": 1}, {"a": 1, "b": "x"}])
+def test_metadata_of_events_goes_behind_the_date(fields: dict[str, Any]) -> None:
+    shape = Shape.of(fields, {"site": "100%", "n": [1, None]})
+    chunk = Chunk("t", [(T0, shape, tuple(fields.values()))])
+    rest = "".join(f',"{key}":{json.dumps(value)}' for key, value in fields.items())
+    inner = '"__internal__":{"log_metadata":{"site":"100%","n":[1,null]}}'
+    assert make_format("json_lines").encode(chunk).decode() == f'{{"date":1700000000.123457,{inner}{rest}}}\n'
+    assert make_format("json_lines", json_date_key=False).encode(chunk).decode() == f"{{{inner}{rest}}}\n"
+    assert make_format("plain").encode(chunk).decode() == f"{{{rest[1:]}}}\n"

@@ -69,3 +69,10 @@ def test_template_without_fields_and_with_percent_signs() -> None:
 def test_template_default() -> None:
     body = make_format("template").encode(chunk_of({"message": "hello"}, {"other": 1}))
     assert body == b"1700000000.123457 hello\n1700000001.123457 {message}\n"
+
+
+def test_metadata_of_events_stands_with_the_time() -> None:
+    shape = Shape.of(("a",), {"site": "porto", "n": 5})
+    assert make_format("text").encode(Chunk("t", [(T0, shape, (1,))])) == (
+        b'[0] t: [[1700000000.123456789, {"site"=>"porto", "n"=>5}], {"a"=>1}]\n'
+    )

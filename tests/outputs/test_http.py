@@ -90,6 +90,22 @@ def test_request_names_its_records(sender):
                         "edgebit-count": "3", "edgebit-tag": "syslog.pi"}  # fmt: skip
 
 
+def test_identity_can_be_left_out(sender):
+    s = sender(identity=False, header_tag="X-Tag")
+    s.send(FakeDelivery(tag="syslog.pi"))
+    headers = s.peer.requests[0][2]
+    assert [name for name in headers if name.startswith("edgebit-")] == []
+    assert headers["x-tag"] == "syslog.pi"
+
+
+@pytest.mark.parametrize(("settings", "connections"), [({}, 1), ({"net__keepalive": False}, 2)])
+def test_keepalive(sender, settings, connections):
+    s = sender(**settings)
+    for _ in range(2):
+        assert s.send().answers == [("delivered",)]
+    assert len(s.peer.streams) == connections
+
+
 def test_tag_that_a_header_cannot_carry(sender):
     s = sender(uri="/{tag}/{host}/{agent}", header_tag="X-Tag", http_method="PUT")
     s.send(FakeDelivery(tag="größe/a b\r\n\udcff"))

@@ -12,10 +12,11 @@ from edgebit import match, registry, sender
 from edgebit.backoff import Backoff
 from edgebit.buffer.format import Moment
 from edgebit.buffer.queue import Buffer
+from edgebit.config.model import Section
 from edgebit.deadletter import DeadLetters
 from edgebit.errors import ConfigError, ConfigErrors, StateError, nearest, reason
 from edgebit.log import LEVELS, Log, Trouble
-from edgebit.options import REQUIRED, Option, Options, duration, plugin_ref, read, string
+from edgebit.options import REQUIRED, Option, Options, Setting, duration, multiline_ref, plugin_ref, read, size, string
 from edgebit.pipeline import FilterStep, Pipeline, Route
 from edgebit.plugin import Filter, Format, Input, Output, Parser
 from edgebit.sender import BUFFER_OPTIONS, Sender
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from edgebit.config.model import Config, Section
+    from edgebit.config.model import Config
     from edgebit.loop import Clock
+    from edgebit.parsers.multiline import Definition
 
 SERVICE_OPTIONS = (
     Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),
@@ -39,6 +41,8 @@ SERVICE_OPTIONS = (
     Option("state_dir", string, "", "directory for positions and dead letters; by default $STATE_DIRECTORY, "
            "/var/lib/edgebit for root, else ~/.local/state/edgebit"),
     Option("ready_timeout", duration, 10.0, "how long READY waits for inputs that can't be opened yet"),
+    Option("multiline_buffer_limit", size, 2 * 2**20, "longest text that lines are joined to; then another begins",
+           minimum=1024),
 )  # fmt: skip
 
 _PLUGIN = Option("plugin", string, REQUIRED, "the plugin's name")
@@ -92,12 +96,15 @@ class _Builder:
         self.config, self.svc, self.shared, self.new_stream_id = config, svc, shared, new_stream_id
         self.errors: list[ConfigError] = []
         self.parsers: dict[str, Parser] = {}
+        self.multiline: dict[str, Definition] = {}
         self.names: set[tuple[str, str]] = set()
         self.parts = Parts()
 
     def build(self) -> Parts:
         for section in self.config.sections["parser"]:
             self.attempt(self.parser, section, 0)
+        for section in self.config.sections["multiline_parser"]:
+            self.attempt(self.multiline_parser, section, 0)
         for i, section in enumerate(self.config.sections["input"]):
             self.attempt(self.input, section, i)
         steps = [self.attempt(self.filter, s, i) for i, s in enumerate(self.config.sections["filter"])]
@@ -131,9 +138,19 @@ class _Builder:
             raise ConfigError(f'there is another parser called "{opt.name}"', _place(section, "name"), "name")
         self.parsers[opt.name] = self.make(cls, section, opt.name, opt)
 
+    def multiline_parser(self, section: Section, index: int) -> None:
+        from edgebit.parsers import multiline_options
+
+        opt = self.options("multiline_parser", multiline_options.OPTIONS, section)
+        if opt.name in self.multiline:
+            raise ConfigError(f'there is another multiline parser called "{opt.name}"', _place(section, "name"), "name")
+        self.multiline[opt.name] = self.make(
+            multiline_options.definition, section, opt, self.svc.multiline_buffer_limit
+        )
+
     def input(self, section: Section, index: int) -> None:
         cls = registry.find("input", section.plugin, _place(section, "plugin"), "plugin")
-        opt = self.options(cls, INPUT_OPTIONS, section)
+        opt = self.options(f"input {section.plugin}", (*INPUT_OPTIONS, *cls.OPTIONS), section)
         host = InputHost(self.name(section, opt, index), cls.NAME, opt.tag or f"{cls.NAME}.{index}", self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Input)
@@ -142,7 +159,7 @@ class _Builder:
 
     def filter(self, section: Section, index: int) -> FilterStep:
         cls = registry.find("filter", section.plugin, _place(section, "plugin"), "plugin")
-        opt = self.options(cls, FILTER_OPTIONS, section)
+        opt = self.options(f"filter {section.plugin}", (*FILTER_OPTIONS, *cls.OPTIONS), section)
         host = FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Filter)
@@ -154,11 +171,11 @@ class _Builder:
     def output(self, section: Section, index: int) -> Route:
         cls = registry.find("output", section.plugin, _place(section, "plugin"), "plugin")
         assert issubclass(cls, Output)
-        table: tuple[Option, ...] = (*OUTPUT_OPTIONS, *format_option(cls))
+        table: tuple[Option, ...] = (*OUTPUT_OPTIONS, *cls.OPTIONS, *format_option(cls))
         format_cls = self.format_class(cls, section)
         if format_cls is not None:
             table += format_cls.OPTIONS
-        opt = self.options(cls, table, section)
+        opt = self.options(f"output {section.plugin}", table, section)
         buf = read(BUFFER_OPTIONS, section.buffer, "output.buffer", section.where)
         name = self.name(section, opt, index)
         host = OutputHost(name, cls.NAME, self.shared)
@@ -222,27 +239,55 @@ class _Builder:
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
-    def options(self, cls: type[Any], common: tuple[Option, ...], section: Section) -> Options:
+    def options(self, owner: str, table: tuple[Option, ...], section: Section) -> Options:
         """Typed options; parsers named by them are put in their place."""
-        opt = read((*common, *cls.OPTIONS), section.settings, f"{section.kind} {section.plugin}", section.where)
-        for option in cls.OPTIONS:
-            if option.type is plugin_ref:
-                value = getattr(opt, option.attribute)
-                if value:
-                    setattr(opt, option.attribute, self.find_parser(value, section, option))
+        opt = read(table, section.settings, owner, section.where)
+        for option in table:
+            value = getattr(opt, option.attribute)
+            if option.type is plugin_ref and value:
+                found: object = (
+                    [self.find_parser(name, section, option) for name in value]
+                    if option.multiple
+                    else self.find_parser(value, section, option)
+                )
+                setattr(opt, option.attribute, found)
+            elif option.type is multiline_ref and value:
+                names = [name for part in value for name in part] if option.multiple else value
+                setattr(opt, option.attribute, [self.find_multiline(name, section, option) for name in names])
         return opt
 
     def find_parser(self, name: str, section: Section, option: Option) -> Parser:
         if name not in self.parsers:
-            known = [*self.parsers, *(n for n in registry.PLUGINS["parser"] if n != "regex")]
+            from edgebit.parsers.stock import STOCK
+
+            known = {n: n for n in registry.PLUGINS["parser"] if n != "regex"}
+            known |= {n: str(options["format"]) for n, options in STOCK.items()}
             if name not in known:
-                near = nearest(name, known)
-                hint = f'did you mean "{near}"?' if near else "define it in a [[parser]] section"
-                raise ConfigError(f'no parser is called "{name}"; {hint}', _place(section, option.name), option.name)
-            cls = registry.find("parser", name)
+                raise self.unknown("parser", name, [*self.parsers, *known], section, option)
+            cls = registry.find("parser", known[name])
             assert issubclass(cls, Parser)
-            self.parsers[name] = cls(name, read(cls.OPTIONS, [], f"parser {name}"))
+            settings = [Setting(key, value) for key, value in STOCK.get(name, {}).items() if key != "format"]
+            self.parsers[name] = cls(name, read(cls.OPTIONS, settings, f"parser {name}"))
         return self.parsers[name]
+
+    def find_multiline(self, name: str, section: Section, option: Option) -> Definition:
+        if name not in self.multiline:
+            from edgebit.parsers import multiline_options
+
+            if name not in multiline_options.BUILT_IN:
+                known = [*self.multiline, *multiline_options.BUILT_IN]
+                raise self.unknown("multiline_parser", name, known, section, option)
+            settings = [Setting(key, value) for key, value in multiline_options.BUILT_IN[name].items()]
+            built_in = Section("multiline_parser", name, [Setting("name", name), *settings], section.where)
+            opt = self.options(name, multiline_options.OPTIONS, built_in)
+            self.multiline[name] = multiline_options.definition(opt, self.svc.multiline_buffer_limit)
+        return self.multiline[name]
+
+    def unknown(self, kind: str, name: str, known: list[str], section: Section, option: Option) -> ConfigError:
+        near = nearest(name, known)
+        hint = f'did you mean "{near}"?' if near else f"define it in a [[{kind}]] section"
+        return ConfigError(f'no {kind.replace("_", " ")} is called "{name}"; {hint}', _place(section, option.name),
+                           option.name)  # fmt: skip
 
     def format_class(self, cls: type[Output], section: Section) -> type[Format] | None:
         if not cls.FORMATS:
@@ -254,8 +299,8 @@ class _Builder:
         assert issubclass(found, Format)
         return found
 
-    def make(self, cls: type[Any], section: Section, *args: Any) -> Any:
-        """Construct a plugin; what its constructor finds wrong with its options gets the section's place."""
+    def make(self, cls: Callable[..., Any], section: Section, *args: Any) -> Any:
+        """Construct a plugin or its like; what its constructor finds wrong with its options gets the section's place."""
         try:
             return cls(*args)
         except ConfigError as error:

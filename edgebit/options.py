@@ -142,12 +142,18 @@ def plugin_ref(value: object) -> str:
     return string(value)
 
 
+def multiline_ref(value: object) -> list[str]:
+    """Names of [[multiline_parser]] sections or built-in ones; resolved to definitions when the agent is built."""
+    return strings(value)
+
+
 def _bad(what: str) -> Any:
     raise BadValue(what)
 
 
 _TYPE_NAMES: dict[Any, str] = {size: "size", duration: "time", boolean: "boolean", integer: "integer", number: "number",
-               string: "text", strings: "list", mapping: "table", anything: "value", plugin_ref: "parser"}  # fmt: skip
+               string: "text", strings: "list", mapping: "table", anything: "value", plugin_ref: "parser",
+               multiline_ref: "multiline parsers"}  # fmt: skip
 
 
 class Option:

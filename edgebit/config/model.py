@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgebit.options import Setting
 
-KINDS = ("input", "parser", "filter", "output")
+KINDS = ("input", "parser", "multiline_parser", "filter", "output")
 
 
 class Section:

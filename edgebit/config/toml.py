@@ -3,6 +3,7 @@
     [service]
     [[input]]    plugin = "syslog" ...
     [[parser]]   name = "...", format = "regex" ...
+    [[multiline_parser]]  name = "...", rule = [...] ...
     [[filter]]   plugin = "...", match = "..." ...
     [[output]]   plugin = "...", match = "..." ...
     [output.buffer]
@@ -57,7 +58,7 @@ def parse(text: str, path: str, env: Mapping[str, str]) -> Config:
         else:
             near = nearest(name, ["service", *KINDS])
             raise ConfigError("no such section; " + (f'did you mean "{near}"?' if near else
-                              "there are service, input, parser, filter and output"), where, name)  # fmt: skip
+                              f"there are service, {', '.join(KINDS)}"), where, name)  # fmt: skip
     return config
 
 
@@ -79,6 +80,8 @@ class _Reader:
         buffer = table.pop("buffer", None)
         if buffer is not None and (kind != "output" or not isinstance(buffer, dict)):
             raise ConfigError("belongs to an output, as [output.buffer]", self.where(kind, index, "buffer"), "buffer")
+        if kind == "multiline_parser":  # there is but one plugin
+            return Section(kind, kind, self.settings(table, kind, index), where)
         key = "format" if kind == "parser" else "plugin"
         plugin = table.pop(key, None)
         if not isinstance(plugin, str) or not plugin:

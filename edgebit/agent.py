@@ -12,7 +12,7 @@ import os
 import signal
 
 from edgebit import __version__, build
-from edgebit.errors import ConfigError, reason
+from edgebit.errors import ConfigError, StateError, reason
 from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
 from edgebit.notify import Notifier
@@ -55,6 +55,7 @@ class Agent:
         assert parts.pipeline is not None
         self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
         self.filters = parts.filters
+        self.warnings = config.warnings
         self._svc = svc
         self._notifier = Notifier(env, self.log)
         self._reporter = Reporter(self.stats.ledger, self.pipeline.routes, self.shared.state_dir, self.loop, self.log)
@@ -96,6 +97,8 @@ class Agent:
         self.log.info(
             f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}"
         )
+        for warning in self.warnings:
+            self.log.warn(warning)
         self._open_state()
         for host in [*self.outputs, *self.filters, *self.inputs]:  # nothing is taken that has nowhere to go
             host.start()
@@ -107,6 +110,10 @@ class Agent:
         """Take the state directory and open the buffers in it. Raises StateError."""
         path = self.shared.state_dir
         on_disk = [route for route in self.pipeline.routes if route.open_buffer is not None]
+        if not path:
+            if on_disk:
+                raise StateError('a buffer on disk needs a state directory, and service.state_dir is "none"')
+            return
         if on_disk or any(host.plugin.keeps_state for host in self.inputs):
             from edgebit.buffer.streams import Lock
 
@@ -130,6 +137,8 @@ class Agent:
         from edgebit.buffer.files import Files
         from edgebit.buffer.streams import Streams
 
+        if not self.shared.state_dir:
+            return {}
         names = {route.name for route in self.pipeline.routes if route.open_buffer is not None}
         try:
             return Streams(Files(), self.shared.state_dir).orphans(names)

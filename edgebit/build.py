@@ -39,7 +39,7 @@ SERVICE_OPTIONS = (
     Option("agent_id", string, "", "name of this agent at the collector; by default the host name and a short mark "
            "of the machine, so that two devices from one image differ"),
     Option("state_dir", string, "", "directory for positions and dead letters; by default $STATE_DIRECTORY, "
-           "/var/lib/edgebit for root, else ~/.local/state/edgebit"),
+           "/var/lib/edgebit for root, else ~/.local/state/edgebit; none: nothing is kept over a restart"),
     Option("ready_timeout", duration, 10.0, "how long READY waits for inputs that can't be opened yet"),
     Option("multiline_buffer_limit", size, 2 * 2**20, "longest text that lines are joined to; then another begins",
            minimum=1024),
@@ -109,11 +109,11 @@ class _Builder:
             self.attempt(self.input, section, i)
         steps = [self.attempt(self.filter, s, i) for i, s in enumerate(self.config.sections["filter"])]
         routes = [self.attempt(self.output, s, i) for i, s in enumerate(self.config.sections["output"])]
-        for kind, example in (("input", 'plugin = "cpu"'), ("output", 'plugin = "stdout"')):
+        for kind, example in (("input", "cpu"), ("output", "stdout")):
             if not self.config.sections[kind]:
-                problem = (
-                    f"there is no [[{kind}]] section, so there is nothing to do; add one, for example with {example}"
-                )
+                one = f"[{kind.upper()}]" if self.config.classic else f"[[{kind}]]"
+                example = f"Name {example}" if self.config.classic else f'plugin = "{example}"'
+                problem = f"there is no {one} section, so there is nothing to do; add one, for example with {example}"
                 self.errors.append(ConfigError(problem, self.config.path))
         self.parts.pipeline = Pipeline([s for s in steps if s], [r for r in routes if r], self.shared.stats,
                                        Log(self.shared.sink, "pipeline"))  # fmt: skip
@@ -149,8 +149,8 @@ class _Builder:
         )
 
     def input(self, section: Section, index: int) -> None:
-        cls = registry.find("input", section.plugin, _place(section, "plugin"), "plugin")
-        opt = self.options(f"input {section.plugin}", (*INPUT_OPTIONS, *cls.OPTIONS), section)
+        cls = registry.find("input", section.plugin, _place(section, "plugin"), self.plugin_key)
+        opt = self.options(f"input {section.plugin}", (*INPUT_OPTIONS, *cls.OPTIONS), section, cls.CLASSIC)
         host = InputHost(self.name(section, opt, index), cls.NAME, opt.tag or f"{cls.NAME}.{index}", self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Input)
@@ -158,8 +158,8 @@ class _Builder:
         self.parts.inputs.append(host)
 
     def filter(self, section: Section, index: int) -> FilterStep:
-        cls = registry.find("filter", section.plugin, _place(section, "plugin"), "plugin")
-        opt = self.options(f"filter {section.plugin}", (*FILTER_OPTIONS, *cls.OPTIONS), section)
+        cls = registry.find("filter", section.plugin, _place(section, "plugin"), self.plugin_key)
+        opt = self.options(f"filter {section.plugin}", (*FILTER_OPTIONS, *cls.OPTIONS), section, cls.CLASSIC)
         host = FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Filter)
@@ -169,13 +169,14 @@ class _Builder:
         return host.step
 
     def output(self, section: Section, index: int) -> Route:
-        cls = registry.find("output", section.plugin, _place(section, "plugin"), "plugin")
+        cls = registry.find("output", section.plugin, _place(section, "plugin"), self.plugin_key)
         assert issubclass(cls, Output)
         table: tuple[Option, ...] = (*OUTPUT_OPTIONS, *cls.OPTIONS, *format_option(cls))
         format_cls = self.format_class(cls, section)
         if format_cls is not None:
             table += format_cls.OPTIONS
-        opt = self.options(f"output {section.plugin}", table, section)
+        classic = {**(format_cls.CLASSIC if format_cls is not None else {}), **cls.CLASSIC}
+        opt = self.options(f"output {section.plugin}", table, section, classic)
         buf = read(BUFFER_OPTIONS, section.buffer, "output.buffer", section.where)
         name = self.name(section, opt, index)
         host = OutputHost(name, cls.NAME, self.shared)
@@ -239,9 +240,11 @@ class _Builder:
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
-    def options(self, owner: str, table: tuple[Option, ...], section: Section) -> Options:
-        """Typed options; parsers named by them are put in their place."""
-        opt = read(table, section.settings, owner, section.where)
+    def options(self, owner: str, table: tuple[Option, ...], section: Section,
+                classic: Mapping[str, str] = {}) -> Options:  # fmt: skip
+        """Typed options; parsers named by them are put in their place. `classic`: see Plugin.CLASSIC."""
+        settings = self.known(table, section, classic) if self.config.classic else section.settings
+        opt = read(table, settings, owner, section.where)
         for option in table:
             value = getattr(opt, option.attribute)
             if option.type is plugin_ref and value:
@@ -255,6 +258,27 @@ class _Builder:
                 names = [name for part in value for name in part] if option.multiple else value
                 setattr(opt, option.attribute, [self.find_multiline(name, section, option) for name in names])
         return opt
+
+    @property
+    def plugin_key(self) -> str:
+        return "Name" if self.config.classic else "plugin"
+
+    def known(self, table: tuple[Option, ...], section: Section, defaults: Mapping[str, str]) -> list[Setting]:
+        """The settings of a classic section with its plugin's classic defaults, without keys that only Fluent Bit has."""
+        from edgebit.config.foreign import foreign
+
+        names = {name.lower() for option in table for name in (option.name, *option.also)}
+        given = {setting.key for setting in section.settings}
+        kept = [Setting(k, v, section.where) for k, v in defaults.items() if k not in given and k in names]
+        for setting in section.settings:
+            row = foreign(section.kind, section.plugin, setting.key) if setting.key not in names else None
+            if row is None:
+                kept.append(setting)
+            elif str(setting.value).lower() not in row.harmless:
+                if row.fatal:
+                    raise ConfigError(row.advice, setting.where, setting.key)
+                self.config.warn(setting.where, setting.key, row.advice)
+        return kept
 
     def find_parser(self, name: str, section: Section, option: Option) -> Parser:
         if name not in self.parsers:
@@ -293,6 +317,8 @@ class _Builder:
         if not cls.FORMATS:
             return None
         given = [setting for setting in section.settings if setting.key.lower() == "format"]
+        if self.config.classic and not given and "format" in cls.CLASSIC:
+            given = [Setting("format", cls.CLASSIC["format"], section.where)]
         option = format_option(cls)[0]
         wanted = read((option,), given, f"output {section.plugin}").format
         found = registry.find("format", cls.FORMAT_NAMES.get(wanted, wanted))
@@ -356,7 +382,9 @@ def _place(section: Section, key: str) -> str:
 
 
 def state_dir(configured: str, env: Mapping[str, str]) -> str:
-    """Where state lives; the directory itself is made when something is first written there."""
+    """Where state lives, "" for nowhere; the directory itself is made when something is first written there."""
+    if configured.lower() == "none":
+        return ""
     if configured:
         return os.path.expanduser(configured)
     if env.get("STATE_DIRECTORY"):

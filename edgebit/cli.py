@@ -116,6 +116,8 @@ def _check(args: list[str]) -> int:
     path = _config_path(args, "check")
     agent = Agent(load(path, os.environ), os.environ, Sink(ERROR))
     agent.loop.close()
+    for warning in agent.warnings:
+        print(f"warning: {warning}")
     print(f"{path}: the configuration is valid: {agent.summary}")
     for directory, owner in agent.orphans().items():
         print(f"{path}: {directory} holds records of {owner or 'an unknown output'}, which is not configured with a buffer "

@@ -239,12 +239,15 @@ class Options:
 
 
 class Setting:
-    """A key and its value as found in a config file, with the place for error messages."""
+    """A key and its value as found in a config file, with the place for error messages.
 
-    __slots__ = ("key", "value", "where")
+    `source` is the value before ${VAR} was replaced, in TOML's spelling, if that is known: for `edgebit convert`.
+    """
 
-    def __init__(self, key: str, value: object, where: str = "") -> None:
-        self.key, self.value, self.where = key, value, where
+    __slots__ = ("key", "source", "value", "where")
+
+    def __init__(self, key: str, value: object, where: str = "", source: str | None = None) -> None:
+        self.key, self.value, self.where, self.source = key, value, where, source
 
 
 def read(table: Iterable[Option], settings: Iterable[Setting], owner: str, where: str = "") -> Options:

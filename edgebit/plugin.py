@@ -190,7 +190,7 @@ class Input(Plugin):
     Each input says in its docstring what pausing means for its source: what waits, what the kernel drops.
     """
 
-    keeps_state: ClassVar[bool] = False  # it writes to the state directory
+    keeps_state: bool = False  # it writes to the state directory
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         self.opt, self.ctx = opt, ctx

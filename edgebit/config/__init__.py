@@ -1,6 +1,7 @@
 """Config files to typed sections. Two syntaxes, one result: `Config`, with the place of every key for error messages.
 
-Loaders know the syntax and nothing of plugins; option tables are applied later, by the agent's builder.
+The extension tells the syntax: .toml is edgebit's own, anything else Fluent Bit's classic one. Loaders know the syntax
+and nothing of plugins; option tables are applied later, by the agent's builder.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 def load(path: str, env: Mapping[str, str]) -> Config:
     """Read a config file. Raises ConfigError with file, line and key."""
+    if path.lower().endswith((".yaml", ".yml")):
+        raise ConfigError("YAML is not read yet; use Fluent Bit's classic format (.conf) or TOML (.toml)", path)
+    if not path.lower().endswith(".toml"):
+        from edgebit.config import fluentbit
+
+        return fluentbit.load(path, env)
     try:
         with open(path, "rb") as file:
             data = file.read()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the configuration: {reason(error)}") from None
-    if not path.endswith(".toml"):
-        raise ConfigError("not a .toml file; this version reads the native TOML syntax only", path)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

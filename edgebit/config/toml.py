@@ -86,7 +86,7 @@ class _Reader:
         plugin = table.pop(key, None)
         if not isinstance(plugin, str) or not plugin:
             example = (
-                'format = "regex"' if kind == "parser" else f'plugin = "{"mqtt" if kind == "output" else "syslog"}"'
+                f'{key} = "regex"' if key != "plugin" else f'plugin = "{"mqtt" if kind == "output" else "syslog"}"'
             )
             raise ConfigError(f'a [[{kind}]] section needs the key "{key}", for example {example}', where, key)
         settings = self.settings(table, kind, index)

@@ -79,7 +79,8 @@ class File(Output):
         Option("mkdir", boolean, True, "make directories that are missing (mode 0755)"),
         Option("sync", ("never", "always"), "never", "always: each batch is on the disk before it counts as delivered"),
     )
-    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file", "mkdir": "off"}
+    # Not mkdir, which is off in Fluent Bit: a missing directory loses the records there.
+    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file"}
     FORMATS = ("json_lines", "csv", "json", "json_stream", "ltsv", "plain", "out_file", "template", "text", "gelf",
                "msgpack", "cbor", "cbor_rows")  # fmt: skip
 

@@ -36,7 +36,7 @@ MAY = {
     "formats": PURE | {"edgebit.formats"},
     "wire": {"edgebit.errors", "edgebit.wire"},
     "net": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit"},
-    "config": {"edgebit.config", "edgebit.errors", "edgebit.options"},
+    "config": {"edgebit.config", "edgebit.errors", "edgebit.options", "edgebit.match"},
     "buffer": {"edgebit.buffer", "edgebit.record", "edgebit.errors", "edgebit.plugin"},
     "record": {"edgebit.errors"},
     "plugin": {"edgebit.record", "edgebit.errors", "edgebit.options", "edgebit.log", "edgebit.loop", "edgebit.stats"},

@@ -1,0 +1,102 @@
+"""Keys that Fluent Bit has and edgebit hasn't: what to do instead.
+
+A key that leaves every record as it is, is ignored with one warning; one that would change what is kept, lost, or who may
+read it, is an error. Where the value asks for what edgebit does anyway (`harmless`), nothing is said.
+"""
+
+from __future__ import annotations
+
+_OFF = ("off", "false", "no")
+_ON = ("on", "true", "yes")
+
+
+class Foreign:
+    """A key without a counterpart. `fatal`: running without it would be wrong."""
+
+    __slots__ = ("advice", "fatal", "harmless")
+
+    def __init__(self, advice: str, harmless: tuple[str, ...] = (), fatal: bool = False) -> None:
+        self.advice, self.harmless, self.fatal = advice, harmless, fatal
+
+
+_THREADS = Foreign("is not needed: one thread does everything and nothing in it blocks; leave it out", _OFF)
+_NET = Foreign("has no effect here; a connection that fails is tried again with back-off. Leave it out")
+_CHUNKS = Foreign("is not needed: what a buffer holds in memory is bounded by its option memory; leave it out")
+_STATUS = Foreign("there is no HTTP server yet; kill -USR1 writes all counters to the log", _OFF)
+_TLS_OFF = Foreign("is not possible with this plugin; records would go unprotected", _OFF, fatal=True)
+
+_SERVICE = {
+    "daemon": Foreign("edgebit stays in the foreground; let systemd start it (systemd/edgebit.service)", _OFF),
+    "http_server": _STATUS, "http_listen": Foreign(_STATUS.advice), "http_port": Foreign(_STATUS.advice),
+    "http_monitoring": _STATUS, "health_check": _STATUS,
+    "hc_*": Foreign(_STATUS.advice),
+    "hot_reload": Foreign("there is no reload yet; restart edgebit, its buffers survive that", _OFF),
+    "hot_reload.*": Foreign("there is no reload yet; restart edgebit, its buffers survive that"),
+    "flush.adaptive": Foreign("a full batch goes at once, whatever flush says; leave it out", _OFF),
+    "flush.adaptive.*": Foreign("a full batch goes at once, whatever flush says; leave it out"),
+    "storage.checksum": Foreign("what is on disk always has checksums here; leave it out", (*_ON, *_OFF)),
+    "storage.metrics": Foreign("the counters of buffers are in the statistics; kill -USR1 writes them to the log",
+                               (*_ON, *_OFF)),
+    "storage.max_chunks_up": _CHUNKS,
+    "storage.backlog.mem_limit": Foreign("is not needed: a backlog is read back a batch at a time; leave it out"),
+    "storage.backlog.flush_on_shutdown": Foreign("a backlog stays on disk for the next start; leave it out", _OFF),
+    "storage.delete_irrecoverable_chunks": Foreign("damage on disk is skipped and counted by itself, and its room used "
+                                                   "again; leave it out", _ON),
+    "storage.trim_files": Foreign("is not needed: the size of a buffer on disk is fixed; leave it out", _OFF),
+    "storage.inherit": Foreign("is always so: an input without storage.type takes that of [SERVICE]; leave it out", _ON),
+    "storage.keep.rejected": Foreign("records that a collector refuses are always kept, as dead letters in the state "
+                                     "directory; leave it out", _ON),
+    "storage.rejected.*": Foreign("dead letters are in the state directory, in bounded space; leave it out"),
+    "dns.*": Foreign("names are looked up by the system's resolver; see resolv.conf(5)"),
+    "coro_stack_size": Foreign("there are no coroutines; leave it out"),
+    "sp.*": Foreign("there is no stream processor; leave it out"),
+    "enable_chunk_trace": Foreign("there is no tap; use an output stdout", _OFF),
+    "security.fips_mode": Foreign("is a matter of the system's OpenSSL here", _OFF, fatal=True),
+    "windows.*": Foreign("edgebit runs on Linux; leave it out"),
+}  # fmt: skip
+
+_LOG = {
+    "log_level": Foreign("holds for the whole agent: set Log_Level in [SERVICE]"),
+    "log_suppress_interval": Foreign("is not needed: a trouble is logged once when it begins and once when it ends"),
+}
+
+_KINDS: dict[str, dict[str, Foreign]] = {
+    "service": _SERVICE,
+    "input": {
+        **_LOG,
+        "threaded": _THREADS,
+        "thread.*": _THREADS,
+        "routable": Foreign("an input whose records go nowhere; take it out instead", _ON, fatal=True),
+        "rate_gate.*": Foreign("limit with a filter throttle, or let a full buffer hold the input back", fatal=True),
+        "storage.pause_on_chunks_overlimit": Foreign("a full buffer always makes its inputs wait here; leave it out",
+                                                     (*_ON, *_OFF)),
+        "host": _NET, "listen": _NET, "net.*": _NET,
+        "tls": _TLS_OFF, "tls.*": _TLS_OFF,
+    },
+    "filter": {**_LOG},
+    "output": {
+        **_LOG,
+        "workers": Foreign("is not needed: deliveries overlap without threads, and batches stay in order; leave it out",
+                           ("0", "1")),
+        "host": _NET, "port": _NET, "net.*": _NET,
+        "tls": _TLS_OFF, "tls.*": Foreign("is of no use without TLS, which this plugin hasn't", fatal=True),
+        "tls.verify": Foreign("is of no use without TLS", (*_ON, *_OFF)),
+    },
+}  # fmt: skip
+
+# Keys of one plugin.
+_PLUGINS: dict[tuple[str, str], dict[str, Foreign]] = {}
+
+
+def foreign(kind: str, plugin: str, key: str) -> Foreign | None:
+    """What is known about a key that the option tables don't have; `kind` is "service" or that of a section."""
+    for table in (_PLUGINS.get((kind, plugin.lower())), _KINDS.get(kind)):
+        if table is None:
+            continue
+        found = table.get(key)
+        if found is not None:
+            return found
+        for pattern, row in table.items():
+            if pattern.endswith("*") and key.startswith(pattern[:-1]):
+                return row
+    return None

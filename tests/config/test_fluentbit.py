@@ -1,0 +1,154 @@
+"""What a classic configuration means here: the service, matching, buffers, keys that only Fluent Bit has."""
+
+import pytest
+
+from edgebit import build
+from edgebit.agent import Agent
+from edgebit.config import load
+from edgebit.errors import ConfigError
+from edgebit.log import Sink
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """Builds an agent from a classic configuration."""
+    made = []
+
+    def make(text):
+        path = tmp_path / "main.conf"
+        path.write_text(text)
+        agent = Agent(load(str(path), {}), {}, Sink(write=lambda line: None))
+        made.append(agent)
+        agent.said = [warning.replace(f"{path}:", "") for warning in agent.warnings]
+        return agent
+
+    yield make
+    for agent in made:
+        agent.loop.close()
+
+
+def buffers(tmp_path, text):
+    path = tmp_path / "main.conf"
+    path.write_text(text)
+    config = load(str(path), {})
+    return [{s.key: s.value for s in section.buffer} for section in config.sections["output"]]
+
+
+def test_service_keys(tmp_path):
+    path = tmp_path / "main.conf"
+    path.write_text(
+        "[SERVICE]\nflush 5\nflush 0.5\nGrace -1\nLog_Level warning\n[service]\nDaemon off\nstorage.path q\n"
+    )
+    config = load(str(path), {})
+    service = build.service(config)
+    assert (service.flush, service.log_level, service.state_dir) == (0.5, "warning", "q")
+    assert service.grace > 1e8
+    assert config.warnings == []
+
+
+IO = "[INPUT]\nName dummy\n[OUTPUT]\nName null\nMatch *\n".replace("null", "stdout")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[SERVICE]\nHTTP_Server On\n" + IO, ["2: HTTP_Server: there is no HTTP server yet"]),
+        ("[SERVICE]\nHTTP_Server off\nDaemon no\n" + IO, []),
+        (IO + "workers 2\nnet.keepalive off\n", ["6: workers: is not needed", "7: net.keepalive: has no effect here"]),
+        (IO + IO.replace("stdout", "stdout\nWorkers 4") + "[OUTPUT]\nName stdout\nMatch a\nworkers 3",
+         ["10 (and 1 more): workers: is not needed"]),
+        ("[INPUT]\nName dummy\nTag a\nTag b\n[OUTPUT]\nName stdout\n", ["4: Tag: is set again; the last one is taken"]),
+        ("[INPUT]\nName dummy\n" + IO + "[OUTPUT]\nName stdout", ["8: output stdout: has no Match and so takes nothing"]),
+        (IO + "[FILTER]\nName grep\nRegex a b", ["6: filter grep: has no Match and so takes nothing"]),
+    ],
+)  # fmt: skip
+def test_warnings_say_what_to_do(agent, text, said):
+    warnings = agent(text).said
+    assert len(warnings) == len(said)
+    for warning, start in zip(warnings, said):
+        assert warning.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[SERVICE]\nFlussh 1\n" + IO, '2: flussh: service has no such option; did you mean "flush"?'),
+        (IO + "Matsch b\n", '6: matsch: output stdout has no such option; did you mean "match"?'),
+        (IO.replace("dummy", "dummy\nRoutable off"), "3: routable: an input whose records go nowhere"),
+        (IO.replace("dummy", "dummy\nRate 1\nRate 2"), "4: rate: set twice, the first time at"),
+        (IO + "tls on\n", "6: tls: is not possible with this plugin"),
+        (IO + "Retry_Limit 0\n", "6: retry_limit: must be a number from 1 up"),
+        ("[INPUT]\nName dummmy\n", '2: Name: no input is called "dummmy"; did you mean "dummy"?'),
+        ("[SERVICE]\nflush 1\n", "there is no [INPUT] section, so there is nothing to do; add one, for example with Name"),
+    ],
+)  # fmt: skip
+def test_errors_of_keys(agent, tmp_path, text, message):
+    with pytest.raises(ConfigError) as error:
+        agent(text)
+    assert message in str(error.value)
+
+
+def test_tags_count_all_inputs_and_names_stay(agent):
+    made = agent(
+        "[INPUT]\nName dummy\nAlias x\n[INPUT]\nName stdin\n[INPUT]\nName Dummy\n[OUTPUT]\nName stdout\nMatch *"
+    )
+    assert [(host.name, host.tag) for host in made.inputs] == [
+        ("x", "dummy.0"), ("stdin.1", "stdin.1"), ("dummy.2", "dummy.2"),
+    ]  # fmt: skip
+
+
+def test_an_output_without_match_takes_all_only_if_it_is_alone(agent):
+    assert agent("[INPUT]\nName dummy\n[OUTPUT]\nName stdout").pipeline.routes[0].matches("x")
+    one, other = agent("[INPUT]\nName dummy\n[OUTPUT]\nName stdout\n[OUTPUT]\nName stdout\nmatch *").pipeline.routes
+    assert (one.matches("x"), other.matches("x")) == (False, True)
+
+
+INPUTS = """\
+[INPUT]
+Name dummy
+Tag disk
+storage.type filesystem
+[INPUT]
+Name dummy
+Tag ram
+Mem_Buf_Limit 1M
+[INPUT]
+Name dummy
+Tag ring
+storage.type memrb
+Mem_Buf_Limit 500k
+"""
+OUT = "[OUTPUT]\nName http\nMatch {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "buffer"),
+    [
+        (OUT.format("disk"), {"storage": "filesystem"}),
+        (OUT.format("disk") + "storage.total_limit_size 10M",
+         {"storage": "filesystem", "disk": "10000000", "overflow": "drop_oldest"}),
+        (OUT.format("disk") + "storage.total_limit_size off", {"storage": "filesystem"}),
+        (OUT.format("ram"), {"memory": "1000000"}),
+        (OUT.format("ram") + "storage.total_limit_size 10M", {"memory": "1000000"}),
+        (OUT.format("r*"), {"memory": "1500000", "overflow": "drop_oldest"}),
+        (OUT.format("*"), {"storage": "filesystem", "memory": str(1_500_000 + 8 * 2**20), "overflow": "drop_oldest"}),
+        (OUT.format("ram") + "buffer.memory 2MiB", {"memory": "2MiB"}),
+        ("[FILTER]\nName rewrite_tag\nMatch *\n" + OUT.format("other"),
+         {"storage": "filesystem", "memory": str(1_500_000 + 8 * 2**20), "overflow": "drop_oldest"}),
+    ],
+)  # fmt: skip
+def test_storage_becomes_the_outputs_buffer(tmp_path, text, buffer):
+    assert buffers(tmp_path, "[SERVICE]\nstorage.path q\n" + INPUTS + text) == [buffer]
+
+
+def test_no_storage_path_no_disk(agent, tmp_path):
+    text = "[SERVICE]\nscheduler.base 3\n[INPUT]\nName dummy\n[OUTPUT]\nName http\nstorage.total_limit_size 1M\n"
+    assert buffers(tmp_path, text) == [{"storage": "memory"}]
+    made = agent(text)
+    assert made.shared.state_dir == ""
+    assert made.pipeline.routes[0].open_buffer is None
+
+
+def test_storage_sync(tmp_path):
+    text = "[SERVICE]\nstorage.path q\nstorage.sync full\n[INPUT]\nName dummy\n[OUTPUT]\nName http\n"
+    assert buffers(tmp_path, text) == [{"sync": "always"}]

@@ -21,7 +21,9 @@ PLUGINS: dict[str, dict[str, str]] = {
         "stdin": "edgebit.inputs.stdin:Stdin",
         "syslog": "edgebit.inputs.syslog:Syslog",
         "tail": "edgebit.inputs.tail:Tail",
+        "tcp": "edgebit.inputs.tcp:Tcp",
         "thermal": "edgebit.inputs.thermal:Thermal",
+        "udp": "edgebit.inputs.udp:Udp",
     },
     # A parser's name here is its format; each can also be used by that name without a [[parser]] section.
     "parser": {

@@ -20,8 +20,9 @@ import errno
 import os
 
 from edgebit.errors import ConfigError, reason
+from edgebit.inputs.payload import separator
 from edgebit.inputs.serial_settings import Errors, open_port
-from edgebit.options import BadValue, Option, boolean, integer, plugin_ref, size, string
+from edgebit.options import Option, boolean, integer, plugin_ref, size, string
 from edgebit.plugin import READ_SIZE, Input
 from edgebit.record import Shape
 from edgebit.wire.framing import LineSplitter
@@ -36,29 +37,6 @@ if TYPE_CHECKING:
     from edgebit.options import Options
     from edgebit.plugin import InputContext
     from edgebit.record import Record
-
-_ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "0": b"\0", "\\": b"\\"}
-
-
-def separator(value: object) -> bytes:
-    r"""Text with the escapes \n \r \t \0 \\ and \x1f (any byte)."""
-    import re
-
-    what = r'text such as ";", "\r\n" or "\x03"'
-    text = string(value)
-    out = b""
-    for plain, escape in re.findall(r"([^\\]+)|\\(x[0-9a-fA-F]{2}|.?)", text, re.DOTALL):
-        if plain:
-            out += plain.encode("utf-8", "surrogateescape")
-        elif len(escape) == 3:
-            out += bytes((int(escape[1:], 16),))
-        elif escape in _ESCAPES:
-            out += _ESCAPES[escape]
-        else:
-            raise BadValue(f"{what}, without the unknown escape \\{escape}")
-    if not out:
-        raise BadValue(what)
-    return out
 
 
 class Serial(Input):

@@ -1,9 +1,9 @@
-"""Input stdin: lines from standard input.
+"""Input stdin: JSON or lines from standard input.
 
-With a parser, its lines go through it. Without, a line of JSON objects, or of events as Fluent Bit writes them
-(``[time, {...}]`` or ``[[time, metadata], {...}]``, the time in seconds, metadata left out), becomes their fields; any
-other line is kept whole as ``{"log": line}`` and counted in `unparsed`. One bad line never costs another one. Empty
-lines are skipped.
+With a parser, its lines go through it. Without, it is a stream of JSON objects, or of events as Fluent Bit writes them
+(``[time, {...}]`` or ``[[time, metadata], {...}]``, the time in seconds), one after the other, in lines or not. What is
+none of these is kept up to the end of its line as ``{"log": text}`` and counted in `unparsed`. One bad line never costs
+another one. Empty lines are skipped.
 
 Works for pipes, sockets and terminals, which the loop watches, and for regular files and /dev/null, which it can't
 (epoll refuses them; they never make one wait for more than the disk): those are read a block a turn. The descriptor is
@@ -19,9 +19,9 @@ import sys
 from edgebit.errors import reason
 from edgebit.options import Option, plugin_ref, size
 from edgebit.plugin import LOG, READ_SIZE, Input, SourceError
-from edgebit.record import from_dict
+from edgebit.record import Shape
 from edgebit.wire.framing import LineSplitter
-from edgebit.wire.jsontext import values
+from edgebit.wire.jsonstream import JsonStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class Stdin(Input):
     NAME = "stdin"
     OPTIONS = (
         Option("parser", plugin_ref, None, "the parser that lines go through; none: JSON, or kept whole"),
-        Option("buffer_size", size, 65536, "the longest line in bytes; the rest of a longer one is cut off",
+        Option("buffer_size", size, 65536, "the longest line or value in bytes; the rest of a longer one is cut off",
                minimum=256, maximum=64 * 2**20),
     )  # fmt: skip
 
     def __init__(self, opt: Options, ctx: InputContext, fd: int = 0) -> None:
         super().__init__(opt, ctx)
         self._fd = fd
-        self._splitter = LineSplitter(opt.buffer_size)
+        self._splitter = LineSplitter(opt.buffer_size) if opt.parser is not None else JsonStream(opt.buffer_size)
         self._watch: Watch | None = None
         self._timer: Timer | None = None
         self._file = False  # it can't be watched
@@ -116,46 +116,52 @@ class Stdin(Input):
             self._take(self._splitter.finish(), 0)
             self.ctx.finished()
 
-    def _take(self, lines: list[str], raw: int) -> None:
+    def _take(self, found: list[Any], raw: int) -> None:
         if self._splitter.truncated:
             self.ctx.stats.add("truncated", self._splitter.truncated)
             self._splitter.truncated = 0
-        if "" in lines:
-            lines = [line for line in lines if line]
-        if not lines:
+        if "" in found:
+            found = [line for line in found if line != ""]
+        if not found:
             return
         now_ns = self.ctx.clock.wall_ns()
         if self.opt.parser is not None:
-            records, misses = self.opt.parser.parse_lines(lines, now_ns)
+            records, misses = self.opt.parser.parse_lines(found, now_ns)
         else:
-            records, misses = self._events(lines, now_ns)
+            records, misses = self._events(found, now_ns)
         if misses:
             self.ctx.stats.add("unparsed", misses)
         self.ctx.emit(self.ctx.tag, records, raw)
 
-    def _events(self, lines: list[str], now_ns: int) -> tuple[list[Record], int]:
+    def _events(self, values: list[Any], now_ns: int) -> tuple[list[Record], int]:
         records: list[Record] = []
         misses = 0
-        for line in lines:
-            found = [event(value, now_ns) for value in values(line)]
-            if found and None not in found:
-                records += found  # type: ignore[arg-type]  # the line above looked
-            else:
-                records.append((now_ns, LOG, (line,)))
+        for value in values:
+            record = event(value, now_ns)
+            if record is None:
+                import json
+
                 misses += 1
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                record = (now_ns, LOG, (text,))
+            records.append(record)
         return records, misses
 
 
 def event(value: Any, now_ns: int) -> Record | None:
     """The record of ``{...}``, ``[time, {...}]`` or ``[[time, metadata], {...}]``; None for any other value."""
+    metadata = None
     if isinstance(value, list):
         if len(value) != 2:
             return None
         head, value = value
         if isinstance(head, list) and head:
+            metadata = head[1] if len(head) == 2 else None
             head = head[0]
         # A bool is an int to Python, and a time to nobody.
         if type(head) not in (int, float) or not 0 <= head <= LAST_SECOND:
             return None
+        if metadata is not None and not isinstance(metadata, dict):
+            return None
         now_ns = head * 10**9 if type(head) is int else round(head * 1e9)
-    return from_dict(now_ns, value) if isinstance(value, dict) else None
+    return (now_ns, Shape.of(value, metadata), tuple(value.values())) if isinstance(value, dict) else None

@@ -10,33 +10,24 @@ Datagrams that the kernel drops because nobody read them in time are counted in 
 from __future__ import annotations
 
 import socket
-from itertools import repeat
 
 from edgebit.errors import ConfigError
-from edgebit.log import Trouble
+from edgebit.inputs.receiver import CONNECTIONS, LISTEN, RECEIVE_BUFFER, SOURCE, Added, Receiver
 from edgebit.net import listen
-from edgebit.net.stream import Stream
-from edgebit.options import BadValue, Option, duration, integer, plugin_ref, size, string
-from edgebit.plugin import READ_SIZE, Input
+from edgebit.options import BadValue, Option, integer, plugin_ref, size, string
+from edgebit.plugin import READ_SIZE
 from edgebit.record import Shape
 from edgebit.wire.framing import LineSplitter, SyslogSplitter, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
-    from edgebit.loop import Timer
     from edgebit.options import Options
     from edgebit.plugin import InputContext
-    from edgebit.record import Record
     from edgebit.wire.framing import Splitter
 
 MESSAGE = Shape.of(("message",))  # what the parser didn't take
-_EVERY = 10.0  # seconds between looks at what the kernel has dropped and at who is silent
-_CALM = 6  # such looks without a drop until the trouble is said to be over
-_LAST_READS = 64  # when stopping: reads of what the kernel has, for each socket
-_SOURCES = 1024  # datagram senders whose names are kept as text; then they are made anew
 
 
 def permissions(value: object) -> int:
@@ -51,7 +42,7 @@ def permissions(value: object) -> int:
     raise BadValue('octal permissions in quotes, such as "0666"')
 
 
-class Syslog(Input):
+class Syslog(Receiver):
     """Syslog messages from the network or from local programs.
 
     Paused, it reads nothing and accepts no connections. Senders over TCP and unix sockets wait. Over UDP the kernel
@@ -60,9 +51,9 @@ class Syslog(Input):
 
     NAME = "syslog"
     OPTIONS = (
-        Option("mode", ("udp", "tcp", "tcp+udp", "unix_udp", "unix_tcp"), "udp", "where messages come from; the unix"
-               " modes are datagram and stream sockets"),
-        Option("listen", listen.address, "0.0.0.0", "address to listen on; 0.0.0.0: all of IPv4, ::: all of both"),
+        Option("mode", ("udp", "tcp", "tcp+udp", "unix_udp", "unix_tcp"), None, "where messages come from; the unix"
+               " modes are datagram and stream sockets", default_text="udp, with path unix_udp"),
+        LISTEN,
         Option("port", integer, 5140, "port to listen on, the standard one is 514; 0: any free one",
                minimum=0, maximum=65535),
         Option("path", string, "", "path of the unix socket"),
@@ -73,258 +64,62 @@ class Syslog(Input):
                minimum=256, maximum=16 << 20),
         Option("buffer_chunk_size", size, READ_SIZE, "accepted for Fluent Bit's configurations; changes nothing here:"
                " as much is read as there is, up to 64 KiB"),
-        Option("receive_buffer_size", size, 0, "bytes the kernel keeps of what is not yet read; 0: its default",
-               maximum=1 << 30),
+        RECEIVE_BUFFER,
         Option("raw_message_key", string, "", "field for the message as it came"),
-        Option("source_address_key", string, "", "field for the sender, such as udp://192.0.2.1:514"),
-        Option("max_connections", integer, 256, "connections at a time; more are closed and counted", minimum=1),
-        Option("idle_timeout", duration, 0.0, "time after which a silent connection is closed, give or take 10 s; 0: never"),
+        SOURCE,
+        *CONNECTIONS,
     )  # fmt: skip
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         super().__init__(opt, ctx)
-        if opt.mode.startswith("unix") and not opt.path:
-            raise ConfigError(f"mode {opt.mode} needs the path of the socket", key="path")
-        self._added = tuple(key for key in (opt.raw_message_key, opt.source_address_key) if key)
-        self._longer: dict[Shape, Shape] = {}  # a shape, and the one with the added keys
-        self._sources: dict[Any, str] = {}
-        self._listener: listen.Listener | None = None
-        self._datagrams: listen.Datagrams | None = None
-        self._connections: set[_Connection] = set()
-        self._timer: Timer | None = None
-        self._dropped = self._calm = 0
-        self._dropping = Trouble(ctx.log, ctx.clock.monotonic)
-        self.paused = False
-        ctx.stats.gauge("connections", lambda: len(self._connections))
+        # In Fluent Bit it is unix_udp, which needs a path, so that there is no doubt about what is meant.
+        self.mode: str = opt.mode or ("unix_udp" if opt.path else "udp")
+        if self.mode.startswith("unix") and not opt.path:
+            raise ConfigError(f"mode {self.mode} needs the path of the socket", key="path")
+        self.unix_path = opt.path
+        added = [key for key in (opt.raw_message_key, opt.source_address_key) if key]
+        self._added = Added(*added) if added else None
 
-    # -- life ----------------------------------------------------------------------------------------------------------
-
-    def open(self) -> None:
-        self.paused = False
+    def bind(self) -> None:
         opt = self.opt
-        try:
-            if opt.mode == "unix_tcp":
-                self._open_stream(listen.unix(opt.path, socket.SOCK_STREAM, opt.unix_perm))
-            elif opt.mode == "unix_udp":
-                self._open_datagrams(listen.unix(opt.path, socket.SOCK_DGRAM, opt.unix_perm))
-            else:
-                port = opt.port
-                if "tcp" in opt.mode:
-                    bound = listen.tcp(opt.listen, port, opt.receive_buffer_size)
-                    port = bound.sock.getsockname()[1]  # if any would do, it is the same one for UDP
-                    self._open_stream(bound)
-                if "udp" in opt.mode:
-                    bound = listen.udp(opt.listen, port, opt.receive_buffer_size)
-                    self._open_datagrams(bound)
-                self._check_receive_buffer(bound)
-        except BaseException:
-            self.close()  # of two sockets the first may be open
-            raise
-        self._timer = self.ctx.call_later(_EVERY, self._tick)
+        longest = min(opt.buffer_max_size, 65536) + 1  # one more than is allowed shows that it was more
+        if self.mode == "unix_tcp":
+            self.take_connections(listen.unix(opt.path, socket.SOCK_STREAM, opt.unix_perm))
+        elif self.mode == "unix_udp":
+            self.take_datagrams(listen.unix(opt.path, socket.SOCK_DGRAM, opt.unix_perm), longest)
+        else:
+            port = opt.port
+            if "tcp" in self.mode:
+                bound = listen.tcp(opt.listen, port, opt.receive_buffer_size)
+                port = bound.sock.getsockname()[1]  # if any would do, it is the same one for UDP
+                self.take_connections(bound)
+            if "udp" in self.mode:
+                bound = listen.udp(opt.listen, port, opt.receive_buffer_size)
+                self.take_datagrams(bound, longest)
+            self.check_receive_buffer(bound)
 
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._datagrams is not None:
-            self._look_for_drops()
-            self._datagrams.close()
-            self._datagrams = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        for connection in list(self._connections):
-            connection.close()
-
-    def pause(self) -> None:
-        self.paused = True
-        if self._listener is not None:
-            self._listener.pause()
-        if self._datagrams is not None:
-            self._datagrams.pause()
-        for connection in self._connections:
-            connection.stream.pause()
-
-    def resume(self) -> None:
-        self.paused = False
-        if self._listener is not None:
-            self._listener.resume()
-        if self._datagrams is not None:
-            self._datagrams.resume()
-        for connection in self._connections:
-            connection.last = self.ctx.clock.monotonic()  # it was us who didn't read
-            connection.stream.resume()
-
-    def stop(self) -> None:
-        """Senders take what the kernel has for delivered, so it is read, as far as there is room for it."""
-        for _ in range(_LAST_READS):
-            if self._datagrams is None or self.paused or not self._datagrams.read():
-                break
-        if self._listener is not None:
-            self._listener.accept()
-        for connection in list(self._connections):
-            connection.drain()
-
-    # -- sockets -------------------------------------------------------------------------------------------------------
-
-    def _open_stream(self, bound: listen.Bound) -> None:
-        self._listener = listen.Listener(
-            self.ctx, bound, self._accept, lambda: len(self._connections) < self.opt.max_connections
-        )
-        self.ctx.log.info(f"listening on {bound.label}")
-
-    def _open_datagrams(self, bound: listen.Bound) -> None:
-        peers = bool(self.opt.source_address_key)
-        longest = min(self.opt.buffer_max_size, 65536) + 1  # one more than is allowed shows that it was more
-        self._datagrams = listen.Datagrams(self.ctx, bound, self._receive_from if peers else self._receive,
-                                           peers=peers, longest=longest)  # fmt: skip
-        self._dropped = 0
-        self.ctx.log.info(f"listening on {bound.label}")
-
-    def _check_receive_buffer(self, bound: listen.Bound) -> None:
-        granted, asked = listen.granted_receive_buffer(bound.sock), self.opt.receive_buffer_size
-        if granted < asked:
-            self.ctx.log.warn(
-                f"the kernel gives a receive buffer of {granted} bytes, not {asked}; to allow more, raise net.core.rmem_max"
-            )
-
-    def _accept(self, sock: socket.socket, peer: str) -> None:
-        source = f"tcp://{peer}" if peer else f"unix://{self.opt.path}"
+    def splitter(self) -> Splitter:
         limit = self.opt.buffer_max_size
-        splitter: Splitter = (
-            LineSplitter(limit, nul=True)
-            if self.opt.format == "newline"
-            else SyslogSplitter(limit, counted=self.opt.format == "octet_counting")
-        )
-        self._connections.add(_Connection(self, sock, splitter, source))
+        if self.opt.format == "newline":
+            return LineSplitter(limit, nul=True)
+        return SyslogSplitter(limit, counted=self.opt.format == "octet_counting")
 
-    def forget(self, connection: _Connection) -> None:
-        self._connections.discard(connection)
-
-    def _receive(self, batch: list[bytes]) -> None:
+    def take_batch(self, batch: list[bytes], sources: Iterable[str]) -> None:
         lines, cut = messages(batch, self.opt.buffer_max_size)
-        self.take(lines, repeat(""), sum(map(len, batch)), cut)
+        self.take(lines, sources, sum(map(len, batch)), cut)
 
-    def _receive_from(self, batch: list[tuple[bytes, Any]]) -> None:
-        datagrams = [data for data, _ in batch]
-        lines, cut = messages(datagrams, self.opt.buffer_max_size)
-        self.take(lines, [self._source(peer) for _, peer in batch], sum(map(len, datagrams)), cut)
-
-    def _source(self, peer: Any) -> str:
-        found = self._sources.get(peer)
-        if found is None:
-            name = listen.peer_name(peer)
-            found = f"udp://{name}" if name else f"unix://{self.opt.path}"
-            if len(self._sources) >= _SOURCES:
-                self._sources.clear()
-            self._sources[peer] = found
-        return found
-
-    # -- messages ------------------------------------------------------------------------------------------------------
-
-    def take(self, lines: list[str], sources: Iterable[str], raw: int, cut: int) -> None:
-        """Hand messages over: a batch of them, who sent each, the bytes they came in, how many of them were cut."""
+    def take(self, frames: list[str], sources: Iterable[str], raw: int, cut: int) -> None:
         if cut:
             self.ctx.stats.add("truncated", cut)
-        if "" in lines:
-            pairs = [(line, source) for line, source in zip(lines, sources) if line]
-            lines, sources = [line for line, _ in pairs], [source for _, source in pairs]
-        if not lines:
+        if "" in frames:
+            pairs = [(line, source) for line, source in zip(frames, sources) if line]
+            frames, sources = [line for line, _ in pairs], [source for _, source in pairs]
+        if not frames:
             return
-        records, misses = self.opt.parser.parse_lines(lines, self.ctx.clock.wall_ns(), MESSAGE)
+        records, misses = self.opt.parser.parse_lines(frames, self.ctx.clock.wall_ns(), MESSAGE)
         if misses:
             self.ctx.stats.add("unparsed", misses)
-        if self._added:
-            records = self._with_added(records, lines, sources)
+        if self._added is not None:
+            raw_key, source_key = self.opt.raw_message_key, self.opt.source_address_key
+            records = self._added(records, zip(*([frames] if raw_key else []), *([sources] if source_key else [])))
         self.ctx.emit(self.ctx.tag, records, raw)
-
-    def _with_added(self, records: list[Record], lines: list[str], sources: Iterable[str]) -> list[Record]:
-        columns: Iterable[tuple[str, ...]]
-        if len(self._added) == 2:
-            columns = zip(lines, sources)
-        else:
-            columns = zip(lines if self.opt.raw_message_key else sources)
-        longer = self._longer
-        return [
-            (time_ns, longer.get(shape) or self._lengthen(shape), values + added)
-            for (time_ns, shape, values), added in zip(records, columns)
-        ]
-
-    def _lengthen(self, shape: Shape) -> Shape:
-        longer = Shape.of(shape.names + self._added)
-        if shape.interned:  # there is a bounded number of those
-            self._longer[shape] = longer
-        return longer
-
-    # -- now and then --------------------------------------------------------------------------------------------------
-
-    def _tick(self) -> None:
-        self._timer = self.ctx.call_later(_EVERY, self._tick)
-        if self._datagrams is not None:
-            self._look_for_drops()
-        if self.opt.idle_timeout and not self.paused:
-            before = self.ctx.clock.monotonic() - self.opt.idle_timeout
-            for connection in [c for c in self._connections if c.last <= before]:
-                self.ctx.log.debug(f"closing {connection.source}: silent for {self.opt.idle_timeout:g} s")
-                connection.close()
-
-    def _look_for_drops(self) -> None:
-        assert self._datagrams is not None
-        dropped = self._datagrams.dropped()
-        new, self._dropped = (dropped - self._dropped) % 2**32, dropped
-        if new:
-            self._calm = 0
-            self.ctx.stats.add("kernel_dropped", new)
-            if self.paused:
-                why, advice = "edgebit's buffers are full", "see the outputs, or give them larger buffers"
-            else:
-                why, advice = "its receive buffer was full", "raise receive_buffer_size, and net.core.rmem_max with it"
-            self._dropping.begin(f"the kernel drops messages: {why}", f"they are counted; {advice}")
-        elif self._dropping:
-            self._calm += 1
-            if self._calm >= _CALM:
-                self._dropping.end("the kernel has stopped dropping messages")
-
-
-class _Connection:
-    """A sender on a stream socket. `last`: when something came from it, monotonic."""
-
-    __slots__ = ("_input", "_sock", "_splitter", "_truncated", "last", "source", "stream")
-
-    def __init__(self, input: Syslog, sock: socket.socket, splitter: Splitter, source: str) -> None:
-        self._input, self._sock, self._splitter, self.source = input, sock, splitter, source
-        self._truncated = 0
-        self.last = input.ctx.clock.monotonic()
-        self.stream = Stream(input.ctx, sock, self._on_data, self._on_closed)
-
-    def _on_data(self, data: bytes) -> None:
-        self.last = self._input.ctx.clock.monotonic()
-        self._take(self._splitter.feed(data), len(data))
-
-    def _take(self, lines: list[str], raw: int) -> None:
-        cut, self._truncated = self._splitter.truncated - self._truncated, self._splitter.truncated
-        self._input.take(lines, repeat(self.source), raw, cut)
-
-    def _on_closed(self, why: str) -> None:
-        self._input.ctx.log.debug(f"{self.source}: {why}")
-        self.close()
-
-    def close(self) -> None:
-        """Close it; the unterminated rest is a message."""
-        self.stream.close()
-        self._input.forget(self)
-        self._take(self._splitter.finish(), 0)
-
-    def drain(self) -> None:
-        """Read what the kernel has, unless paused meanwhile; then the unterminated rest is a message."""
-        for _ in range(_LAST_READS):
-            if self._input.paused:
-                break
-            try:
-                data = self._sock.recv(READ_SIZE)
-            except OSError:  # there is no more, as a rule
-                break
-            if not data:
-                break
-            self._on_data(data)
-        self._take(self._splitter.finish(), 0)

@@ -12,10 +12,11 @@ from edgebit.wire.framing import _cut, _text
 class SeparatorSplitter:
     """`separator` ends a frame and is not part of it; `limit` is the longest frame in bytes."""
 
-    __slots__ = ("_limit", "_rest", "_separator", "_skipping", "truncated")
+    __slots__ = ("_char", "_limit", "_rest", "_separator", "_skipping", "truncated")
 
     def __init__(self, separator: bytes, limit: int) -> None:
         self._separator, self._limit = separator, limit
+        self._char = separator.decode() if len(separator) == 1 and separator.isascii() else ""
         self._rest = bytearray()
         self._skipping = False  # inside of a frame that was already given, truncated
         self.truncated = 0
@@ -31,11 +32,17 @@ class SeparatorSplitter:
         self._rest += data
         frames: list[str] = []
         if self._rest.find(self._separator, start) >= 0:
-            *whole, self._rest = self._rest.split(self._separator)
-            if self._skipping:
-                self._skipping = False
-                del whole[0]
-            frames = [self._frame(frame) for frame in whole]
+            if self._char and not self._skipping:  # the usual case, a block at a time
+                block, _, self._rest = self._rest.rpartition(self._separator)
+                frames = _text(block).split(self._char)
+                if len(block) > self._limit and max(map(len, frames)) * 4 > self._limit:
+                    frames = [self._frame(frame) for frame in block.split(self._separator)]
+            else:
+                *whole, self._rest = self._rest.split(self._separator)
+                if self._skipping:
+                    self._skipping = False
+                    del whole[0]
+                frames = [self._frame(frame) for frame in whole]
         if len(self._rest) > self._limit + overlap and not self._skipping:  # too long even if a separator has begun
             frames.append(self._frame(self._rest))
             self._skipping = True

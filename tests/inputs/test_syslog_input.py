@@ -249,8 +249,8 @@ def test_shapes_that_are_not_interned_are_not_remembered(run):
     server = run(raw_message_key="raw")
     plain = Shape(("a",), interned=False)
 
-    assert server.input._lengthen(plain).names == ("a", "raw")
-    assert plain not in server.input._longer
+    assert server.input._added._lengthen(plain).names == ("a", "raw")
+    assert plain not in server.input._added._longer
 
 
 def test_names_of_senders_are_bounded(run):

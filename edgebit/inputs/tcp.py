@@ -1,0 +1,71 @@
+"""Input tcp: JSON or lines from connections.
+
+As in Fluent Bit, text that its connection leaves without a separator is no record: it was cut off, and "temp=2" of
+"temp=21.4" looks like a value and is none. It is counted in `partial_dropped`. Unlike there, one bad value costs nothing
+but itself, empty lines don't stop a connection, and a line that is too long is cut and counted in `truncated`.
+"""
+
+from __future__ import annotations
+
+from edgebit.inputs import payload
+from edgebit.inputs.receiver import CONNECTIONS, LISTEN, RECEIVE_BUFFER, SOURCE, Added, Receiver
+from edgebit.net import listen
+from edgebit.options import Option, integer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from edgebit.inputs.receiver import Splitter
+    from edgebit.options import Options
+    from edgebit.plugin import InputContext
+
+
+class Tcp(Receiver):
+    """JSON objects or lines from TCP connections.
+
+    Paused, it reads nothing and accepts no connections: senders wait.
+    """
+
+    NAME = "tcp"
+    OPTIONS = (
+        LISTEN,
+        Option("port", integer, 5170, "port to listen on; 0: any free one", minimum=0, maximum=65535),
+        *payload.OPTIONS,
+        SOURCE,
+        RECEIVE_BUFFER,
+        *CONNECTIONS,
+    )
+
+    def __init__(self, opt: Options, ctx: InputContext) -> None:
+        super().__init__(opt, ctx)
+        self._payload = payload.Payload(opt, ctx.stats)
+        self._added = Added(opt.source_address_key) if opt.source_address_key else None
+
+    def bind(self) -> None:
+        bound = listen.tcp(self.opt.listen, self.opt.port, self.opt.receive_buffer_size)
+        self.take_connections(bound)
+        self.check_receive_buffer(bound)
+
+    def splitter(self) -> Splitter:
+        return self._payload.splitter()
+
+    def unfinished(self, splitter: Splitter, source: str) -> list[Any]:
+        if splitter.pending:
+            self.ctx.stats.add("partial_dropped")
+            self.ctx.log.debug(f"{source}: left {splitter.pending} bytes without a separator; they are dropped")
+        splitter.finish()
+        return []
+
+    def take(self, frames: list[Any], sources: Iterable[str], raw: int, cut: int) -> None:
+        if cut:
+            self.ctx.stats.add("truncated", cut)
+        if "" in frames:
+            frames = [frame for frame in frames if frame != ""]
+        if not frames:
+            return
+        records = self._payload.records(frames, self.ctx.clock.wall_ns())
+        if self._added is not None:
+            records = self._added(records, zip(sources))  # all are of the same connection
+        self.ctx.emit(self.ctx.tag, records, raw)

@@ -321,7 +321,7 @@ class _Builder:
             given = [Setting("format", cls.CLASSIC["format"], section.where)]
         option = format_option(cls)[0]
         wanted = read((option,), given, f"output {section.plugin}").format
-        found = registry.find("format", cls.FORMAT_NAMES.get(wanted, wanted))
+        found = registry.find("format", cls.format_of(wanted, {setting.key.lower() for setting in section.settings}))
         assert issubclass(found, Format)
         return found
 

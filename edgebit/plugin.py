@@ -31,7 +31,7 @@ from edgebit.record import Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from typing import Any, ClassVar, Protocol
 
     from edgebit.log import Log
@@ -399,6 +399,11 @@ class Output(Plugin):
 
     def __init__(self, opt: Options, ctx: Context) -> None:
         self.opt, self.ctx = opt, ctx
+
+    @classmethod
+    def format_of(cls, wanted: str, given: Container[str]) -> str:
+        """The format behind the option `format`; `given` has the keys of all options in the config, in lower case."""
+        return cls.FORMAT_NAMES.get(wanted, wanted)
 
     def open(self) -> None:
         """Acquire what doesn't depend on the peer. Raises SourceError or OSError."""

@@ -51,14 +51,21 @@ PLUGINS: dict[str, dict[str, str]] = {
         "msgpack": "edgebit.formats.msgpack:Msgpack",
         "out_file": "edgebit.formats.json:OutFile",
         "plain": "edgebit.formats.json:Plain",
+        "raw": "edgebit.formats.raw:Raw",
+        "syslog": "edgebit.formats.syslog:Syslog",
         "template": "edgebit.formats.text:Template",
         "text": "edgebit.formats.text:Text",
     },
     "output": {
+        "counter": "edgebit.outputs.counter:Counter",
         "file": "edgebit.outputs.file:File",
         "http": "edgebit.outputs.http:Http",
         "mqtt": "edgebit.outputs.mqtt:Mqtt",
+        "null": "edgebit.outputs.null:Null",
         "stdout": "edgebit.outputs.stdout:Stdout",
+        "syslog": "edgebit.outputs.syslog:Syslog",
+        "tcp": "edgebit.outputs.tcp:Tcp",
+        "udp": "edgebit.outputs.udp:Udp",
     },
 }
 

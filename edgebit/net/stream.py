@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from fcntl import ioctl
+from sys import byteorder
+from termios import TIOCOUTQ  # the same number as SIOCOUTQ, which Python has no name for
 
 from edgebit.net.tls import explain
 
@@ -56,6 +59,7 @@ class Stream:
         self.pending = 0  # bytes written here and not yet taken by the kernel
         self.sent = 0  # bytes taken by the kernel so far
         self.closed = False
+        self._unacknowledged = 0  # at the end
         self._paused = False
         self._read_needs_write = self._write_needs_read = False  # TLS only
         self._finishing: Timer | None = None
@@ -108,6 +112,7 @@ class Stream:
         """Give everything back at once, sent or not; nothing is called any more. May be called more than once."""
         if self.closed:
             return
+        self._unacknowledged = self.unacknowledged()
         self.closed = True
         for timer in (self._finishing, self._again):
             if timer is not None:
@@ -117,6 +122,13 @@ class Stream:
             self._say_goodbye()
         self._sock.close()
         self._unsent.clear()
+
+    def unacknowledged(self) -> int:
+        """Bytes that the peer's kernel has not confirmed to have: those in our hands and the socket's (tcp(7), SIOCOUTQ;
+        over a unix socket: that the peer has not read). Of a closed stream, as it was at the end."""
+        if self.closed:
+            return self._unacknowledged
+        return self.pending + int.from_bytes(ioctl(self._sock, TIOCOUTQ, bytes(4)), byteorder)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ devices.
 from __future__ import annotations
 
 import os
+import stat
 from select import PIPE_BUF
 
 from edgebit.errors import reason
@@ -102,6 +103,33 @@ class SlowWriter:
         done, self._done, self._data = self._done, None, b""
         assert done is not None
         done(why)
+
+
+class StandardOutput:
+    """Writes to standard output, whatever that is: to a file at once, to anything else when it can take it."""
+
+    def __init__(self, ctx: Context, fd: int = 1) -> None:
+        self._fd = fd
+        self._writer: SlowWriter | None = None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            self._writer = SlowWriter(ctx, own_description(fd))
+
+    def write(self, data: bytes, done: Callable[[str], object]) -> None:
+        """Write all of `data`, then call ``done("")``, or ``done(why)`` if that fails. One at a time."""
+        if self._writer is not None:
+            self._writer.write(data, done)
+            return
+        try:
+            append(self._fd, data)
+        except OSError as error:
+            done(reason(error))
+        else:
+            done("")
+
+    def close(self) -> None:
+        """Forget what is not written yet. Standard output itself stays open."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def own_description(fd: int) -> int:

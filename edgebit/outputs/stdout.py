@@ -7,11 +7,7 @@ for as long as the disk takes.
 
 from __future__ import annotations
 
-import os
-import stat
-
-from edgebit.errors import reason
-from edgebit.net.writing import SlowWriter, append, own_description
+from edgebit.net.writing import StandardOutput
 from edgebit.plugin import Output
 
 TYPE_CHECKING = False
@@ -30,13 +26,13 @@ class Stdout(Output):
     FORMAT_NAMES: ClassVar[dict[str, str]] = {"msgpack": "text"}  # what Fluent Bit calls it
     fd = 1
 
-    _writer: SlowWriter | None = None
+    _out: StandardOutput | None = None
 
     def open(self) -> None:
-        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
-            self._writer = SlowWriter(self.ctx, own_description(self.fd))
+        self._out = StandardOutput(self.ctx, self.fd)
 
     def deliver(self, delivery: Delivery) -> None:
+        assert self._out is not None
         body = delivery.body
         if body and not body.endswith(b"\n"):
             body += b"\n"  # of json and json_stream, which have no line ends of their own
@@ -47,17 +43,9 @@ class Stdout(Output):
             else:
                 delivery.delivered()
 
-        if self._writer is not None:
-            self._writer.write(body, done)
-            return
-        try:
-            append(self.fd, body)
-        except OSError as error:
-            done(reason(error))
-        else:
-            done("")
+        self._out.write(body, done)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._out is not None:
+            self._out.close()
+            self._out = None

@@ -1,7 +1,7 @@
 """What the parsers of fields have in common: their time and type options, and what these do to a record.
 
-A format's parser finds names and values; `FieldParser.finish` takes the record's time from one of them and converts
-others. What is to be done is worked out once for each shape. Decoders of field values belong here, too.
+A format's parser finds names and values; `FieldParser.finish` takes the record's time from one of them, converts others,
+and decodes what decoders.py is for. What is to be done is worked out once for each shape.
 
 A time that doesn't fit `time_format` leaves the field where it is, and the record gets the time of reading; that is
 counted in `time_errors`. (Fluent Bit removes the field or gives up the line, depending on the format.)
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from edgebit.errors import ConfigError
 from edgebit.options import Option, boolean, string
+from edgebit.parsers.decoders import Decoders, step
 from edgebit.parsers.timefmt import TimeFormat, time_format, time_offset, time_zone
 from edgebit.parsers.types import CONVERTERS, type_table
 from edgebit.plugin import Parser
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from edgebit.options import Options
     from edgebit.record import Record
 
-TIME_OPTIONS = (
+FIELD_OPTIONS = (
     Option("time_key", string, "time", "the field with the record's time, if time_format is set"),
     Option("time_format", time_format, "", "how the time is written, as in strptime, %L for a fraction of a second"),
     Option("time_keep", boolean, False, "keep the field that the time was taken from"),
@@ -32,8 +33,13 @@ TIME_OPTIONS = (
     Option("time_offset", time_offset, None, 'zone of times that name none, such as "+0100"; without it UTC'),
     Option("time_system_timezone", boolean, False, "times that name no zone are in the system's zone"),
     Option("time_zone", time_zone, "", 'zone of times that name none, such as "Europe/Lisbon"'),
-    Option("time_year", ("nearest", "current"), "nearest",
-           "where the year is missing: the one that brings the time nearest to now, or the current one"),
+    Option("time_year", ("turn", "current"), "turn",
+           "where the year is missing: the current one, but near New Year the one that is less than a month away; "
+           "or always the current one"),
+    Option("decode_field_as", step, [], "DECODER FIELD [try_next|do_next]: replaces the field's value; decoders are json, "
+           "escaped, escaped_utf8 and mysql_quoted", multiple=True),
+    Option("decode_field", step, [], "DECODER FIELD [try_next|do_next]: adds the keys of a JSON object in the field",
+           multiple=True),
 )  # fmt: skip
 TYPES_OPTION = Option("types", type_table, {}, 'conversions such as "size:integer temp:float"; also bool, hex, string')
 
@@ -46,9 +52,17 @@ class FieldParser(Parser):
         self.time_errors = 0  # lines whose time didn't fit the format
         self._time = _time_format(opt) if opt.time_format else None
         self._convert = {field: CONVERTERS[kind] for field, kind in getattr(opt, "types", {}).items()}
-        self.plain = self._time is None and not self._convert
+        self._decoders = Decoders(opt.decode_field, opt.decode_field_as)
+        decodes = bool(opt.decode_field or opt.decode_field_as)
+        self.plain = self._time is None and not self._convert and not decodes
+        self.finish: Callable[[int, Shape, tuple[Any, ...]], Record] = (
+            self._finish_and_decode if decodes else self._finish
+        )
 
-    def finish(self, now_ns: int, shape: Shape, values: tuple[Any, ...]) -> Record:
+    def _finish_and_decode(self, now_ns: int, shape: Shape, values: tuple[Any, ...]) -> Record:
+        return self._decoders.apply(self._finish(now_ns, shape, values))
+
+    def _finish(self, now_ns: int, shape: Shape, values: tuple[Any, ...]) -> Record:
         """The record with these fields."""
         plan = shape.cache.get(self)
         if plan is None:

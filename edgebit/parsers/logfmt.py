@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from edgebit.options import Option, boolean
-from edgebit.parsers.fields import TIME_OPTIONS, TYPES_OPTION, FieldParser
+from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser
 from edgebit.record import Shape
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ class Logfmt(FieldParser):
     OPTIONS = (
         Option("logfmt_no_bare_keys", boolean, False, "a line with a key without a value doesn't match"),
         TYPES_OPTION,
-        *TIME_OPTIONS,
+        *FIELD_OPTIONS,
     )
 
     def parse(self, line: str, now_ns: int) -> Record | None:

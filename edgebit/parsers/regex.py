@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgebit.onigmo import Pattern, compile_regex
 from edgebit.options import REQUIRED, BadValue, Option, boolean
-from edgebit.parsers.fields import TIME_OPTIONS, TYPES_OPTION, FieldParser
+from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser
 from edgebit.plugin import LOG
 from edgebit.record import Shape
 
@@ -39,7 +39,7 @@ class Regex(FieldParser):
         Option("regex", named_groups, REQUIRED, "regular expression, its named groups are the fields"),
         Option("skip_empty_values", boolean, True, "leave out fields whose group matched nothing"),
         TYPES_OPTION,
-        *TIME_OPTIONS,
+        *FIELD_OPTIONS,
     )
 
     def __init__(self, name: str, opt: Options) -> None:

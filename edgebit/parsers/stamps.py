@@ -23,6 +23,7 @@ _SCALE: tuple[int, ...] = tuple(
 )  # what a fraction of so many digits is to be multiplied with
 _ENTRIES = 512  # of a cache; then it starts anew
 _BELIEVED = 900 * _S  # how long the year and the daylight saving time found for a stamp hold for its equals
+_TURN = 31 * 86400 * _S  # so near a year must bring a stamp to be taken rather than the current one
 _MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * i : 3 * i + 3]: i + 1 for i in range(12)}
 _DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -86,9 +87,9 @@ class Stamps:
 
     offset  seconds east of UTC of stamps without a zone; None for the host's time zone, whatever holds there that day
 
-    Without a year it is the year that puts the stamp nearest to now, so at New Year a stamp of December is last year's,
-    and one of January from a clock that is a little ahead is next year's. Likewise for the hour that a clock shows twice
-    when daylight saving time ends.
+    Without a year it is the current one, or a neighbouring one if that brings the stamp nearer and within 31 days of now:
+    at New Year a stamp of December is last year's, and one of January from a clock that is a little ahead is next year's.
+    Of the hour that a clock shows twice when daylight saving time ends, it is the one that is nearer to now.
     """
 
     def __init__(self, offset: int | None) -> None:
@@ -128,9 +129,10 @@ class Stamps:
             year, *rest = map(int, found.groups()[:6])
         else:
             return None
-        years = (year,) if year else (this - 1, this, this + 1)
-        times = [t for y in years for t in self._epoch(y, *rest)]
-        return min(times, key=lambda t: abs(t - now_ns), default=None)
+        years = (year,) if year else (this, this - 1, this + 1)
+        found_in = [times for y in years if (times := list(self._epoch(y, *rest)))]
+        nearest = [min(times, key=lambda t: abs(t - now_ns)) for times in found_in]
+        return min(nearest, key=lambda t: min(abs(t - now_ns), _TURN), default=None)
 
     def _epoch(self, year: int, month: int, day: int, hour: int, minute: int, second: int) -> Iterator[int]:
         """What times a clock in the zone shows this: one as a rule, two or none when it is put back or forward."""

@@ -16,9 +16,9 @@ A format reads a text from its start; what follows is ignored. A field out of it
 month doesn't have is taken as that many days later. Without %z or %Z the zone is `offset`, else `zone`, else the
 system's if `local`, else UTC; a zone in the text always wins (in Fluent Bit the system's does).
 
-Deliberately different from Fluent Bit: where the year is missing, it is the one that puts the time nearest to now, so
-that "Dec 31" read on New Year's Day isn't a time in the future; likewise the day where the date is missing. With
-``year="current"`` it is the current year or day, as there.
+Where the year is missing it is the current one, as in Fluent Bit, or a neighbouring one if that brings the time nearer and
+within 31 days of now: "Dec 31" read on New Year's Day isn't a time in the future. Where the date is missing it is the
+day that brings the time nearest to now. With ``year="current"`` it is the current year or day, as there.
 
 A result is nanoseconds since the epoch, from 1970 to 2262; anything else counts as not parsed.
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _SECOND = 10**9
 _END = 2**63 // _SECOND  # the last second whose nanoseconds fit 64 bits with a sign
 _DAY = 86400
+_TURN = 31 * _DAY  # so near a year must bring a time to be taken rather than the current one
 _MEMORY = 512  # known seconds kept; cleared when full
 _LONGEST = 64  # characters of a text that is worth remembering
 _LONGEST_FORMAT = 128  # characters, %D and its like written out
@@ -183,14 +184,14 @@ class TimeFormat:
     zone     IANA name for these, "" for none
     local    the system's zone for these
     strict   False: a text that stops to fit is taken as far as it fits, without its fraction
-    year     "nearest" or "current": where a missing year or day is taken from
+    year     "turn" or "current": where a missing year or day is taken from
     """
 
     def __init__(self, text: str, *, offset: int | None = None, zone: str = "", local: bool = False,
-                 strict: bool = True, year: str = "nearest") -> None:  # fmt: skip
+                 strict: bool = True, year: str = "turn") -> None:  # fmt: skip
         self.text, self.strict = text, strict
         self._offset: int | None = offset
-        self._local, self._nearest = local, year == "nearest"
+        self._local, self._turns = local, year == "turn"
         self._zone: Any = None
         if zone:
             from zoneinfo import ZoneInfo
@@ -287,7 +288,7 @@ class TimeFormat:
         today = now + self._shift(now)
         if not got.keys().isdisjoint("mbdj"):
             this_year = time.gmtime(today).tm_year
-            if not self._nearest:
+            if not self._turns:
                 return self._utc(_date(got, this_year) * _DAY + clock, east)
             years = [this_year, this_year - 1, this_year + 1]
             if got.get("d") == 29 and got.get("m", got.get("b")) == 2:
@@ -295,10 +296,10 @@ class TimeFormat:
             days = [_date(got, year) for year in years]
         else:
             days = [today // _DAY]
-            if self._nearest:
+            if self._turns:
                 days += [days[0] - 1, days[0] + 1]
         times = [seconds for day in days if (seconds := self._utc(day * _DAY + clock, east)) is not None]
-        return min(times, key=lambda seconds: abs(seconds - now), default=None)
+        return min(times, key=lambda seconds: min(abs(seconds - now), _TURN), default=None)
 
     def _utc(self, civil: int, east: int | None) -> int | None:
         """From what a clock on the wall shows, as seconds since 1970-01-01 there. None if far out of range."""

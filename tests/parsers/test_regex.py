@@ -179,7 +179,7 @@ def test_shapes_kept_at_hand_are_bounded():
         ({"time_format": "%Q"}, '"%Q" is not a specifier'),
         ({"time_offset": "noon"}, "an offset such as"),
         ({"time_zone": "Europe/Lisbon", "time_offset": "+0100", "time_format": "%s"}, "time_zone: excludes"),
-        ({"time_year": "next"}, "one of nearest, current"),
+        ({"time_year": "next"}, "one of turn, current"),
     ],
 )  # fmt: skip
 def test_bad_options(options, words):

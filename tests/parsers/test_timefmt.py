@@ -130,12 +130,13 @@ def test_zone_of_the_system():
     [
         ("Dec 31 23:59:59", ns(2026, 1, 1), ns(2025, 12, 31, 23, 59, 59)),
         ("Jan  1 00:00:01", ns(2025, 12, 31, 23, 59), ns(2026, 1, 1, 0, 0, 1)),
-        ("Jun  1 00:00:00", ns(2026, 5, 1), ns(2026, 6, 1)),
+        ("Mar  7 00:00:00", ns(2026, 11, 25), ns(2026, 3, 7)),  # not next year, which would be nearer
+        ("Dec 31 00:00:00", ns(2026, 2, 25), ns(2026, 12, 31)),
         ("Feb 29 12:00:00", ns(2025, 1, 20), ns(2024, 2, 29, 12)),  # rather the last one than a day that wasn't
         ("Feb 29 12:00:00", ns(2026, 1, 20), ns(2026, 3, 1, 12)),  # none within a year
     ],
 )
-def test_missing_year_is_the_nearest(text, now, expected):
+def test_missing_year_is_the_current_one_but_at_its_turn(text, now, expected):
     assert read("%b %d %H:%M:%S", text, now) == expected
 
 

@@ -1,0 +1,13 @@
+"""One scenario a file; `bench --help` lists them in this order."""
+
+ORDER = (
+    "movie_log",
+    "syslog_tcp_csv",
+    "syslog_udp_csv",
+    "syslog_tcp_http",
+    "syslog_tcp_mqtt",
+    "drain_http",
+    "drain_mqtt",
+    "serial",
+    "idle",
+)

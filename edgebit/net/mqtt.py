@@ -13,12 +13,15 @@ Sources: MQTT 3.1.1 and 5.0 (OASIS); "5.0 4.13" below is a section there.
 
 from __future__ import annotations
 
-from paho.mqtt.client import Client, MQTTv5, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
+from edgebit.net.lean import import_paho
 from edgebit.net.stream import Stream
+
+import_paho()
+
+from paho.mqtt.client import Client, MQTTv5, MQTTv311  # noqa: E402  # not before import_paho
+from paho.mqtt.enums import CallbackAPIVersion  # noqa: E402
+from paho.mqtt.packettypes import PacketTypes  # noqa: E402
+from paho.mqtt.properties import Properties  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from edgebit.options import BadValue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _S = 10**9
 _SCALE: tuple[int, ...] = tuple(
@@ -97,11 +97,17 @@ class Stamps:
         self._seconds: dict[str, int] = {}
         self._from = self._until = 0  # what now must be between for the cache to hold
 
-    def ns(self, stamp: str, now_ns: int) -> int:
-        """Nanoseconds since the epoch, or `now_ns` if it isn't a stamp."""
+    def known(self, now_ns: int) -> Callable[[str], int | None]:
+        """For a batch: a function from stamps that were seen before to their nanoseconds; None for others."""
         if not self._from <= now_ns < self._until:
             self._seconds.clear()
             self._from, self._until = now_ns, now_ns + _BELIEVED
+        return self._seconds.get
+
+    def ns(self, stamp: str, now_ns: int) -> int:
+        """Nanoseconds since the epoch, or `now_ns` if it isn't a stamp."""
+        if not self._from <= now_ns < self._until:
+            self.known(now_ns)
         found = self._seconds.get(stamp)
         if found is not None:
             return found

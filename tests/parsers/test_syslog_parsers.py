@@ -252,3 +252,27 @@ def test_no_line_upsets_a_parser(line):
             if record is not None:
                 assert len(record[1].names) == len(record[2])
                 assert all(record[2])
+
+
+# -- batches ---------------------------------------------------------------------------------------------------------
+
+WORD = st.text('aZ0:[]<> .-"\\\r\t\u00e9\udcff\ufeff', max_size=6)
+STAMP = st.sampled_from(["Oct 11 22:14:15", "Oct  1 22:14:15", "Oct 11 2003 22:14:15", "Oct 11 22:14:15.5", "Oct 1 22:14:15",
+                         "2003-10-11T22:14:15Z", "2003-10-11T22:14:15.003+01:00", "Xyz 11 22:14:15", "Oct 41 22:14:15"])  # fmt: skip
+HEAD = st.sampled_from(["<34>", "<3>", "", "<34>1 ", "<>", "<1234>"])
+BSD_LINE = st.builds("{}{} {} {}{} {}".format, HEAD, STAMP, WORD, st.sampled_from(["app", "a b", "", "a:b", "[7]"]),
+                     st.sampled_from([":", "[12]:", "[12]", "[1 2]:", "[]:", ""]), WORD)  # fmt: skip
+IETF_LINE = st.builds("{}1 {} {} app {} {} {}{}".format, HEAD, STAMP, WORD, WORD, WORD,
+                      st.sampled_from(["-", '[a b="c"]', '[a b="]"][c]', "[a", '[a b="\\"]']),
+                      st.just("") | WORD.map(" {}".format))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@given(lines=st.lists(BSD_LINE | IETF_LINE | WORD | st.just("a\nb"), max_size=6))
+def test_a_batch_gives_what_its_lines_give(name, lines):
+    parser = PARSERS[name]
+    singly = [parser.parse(line, NOW) for line in lines]
+    assert parser.parse_lines(lines, NOW, LOG) == (
+        [record or (NOW, LOG, (line,)) for record, line in zip(singly, lines)],
+        singly.count(None),
+    )

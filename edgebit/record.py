@@ -79,7 +79,7 @@ def to_dict(record: Record) -> dict[str, Any]:
 
 # -- what records cost in memory -------------------------------------------------------------------------------------
 
-_EXACT = 64  # batches up to this many records are measured one by one; larger ones by an even sample of as many
+_EXACT = 16  # batches up to this many records are measured one by one; larger ones by an even sample of as many or more
 _RECORD = 64 + 32 + 8  # the tuple of three, its integer time, the list's slot
 _SHARED = (type(None), bool)  # singletons cost their slot only
 
@@ -106,7 +106,7 @@ def records_size(records: Sequence[Record], raw: int = 0) -> int:
     """Bytes of memory that decoded records hold.
 
     `raw` is the number of bytes they were read from, if known: a sample could miss the one long line of a batch, the
-    raw bytes can't. Cost is per batch: at most 64 records are looked at.
+    raw bytes can't. Cost is per batch: at most 31 records are looked at.
     """
     n = len(records)
     if n <= _EXACT:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchlab.lab import Cost, Scenario
 
-_HEAD = ("scenario", "program", "µs/record", "ratio", "MB/s/core", "peak MB", "RSS MB", "PSS MB", "wake-ups/s", "disk MB", "wire MB",
-         "start s", "lost")  # fmt: skip
+_HEAD = ("scenario", "program", "µs/record", "ratio", "MB/s/core", "peak MB", "RSS MB", "PSS MB", "wake-ups/s", "disk MB",
+         "wire MB", "start s", "lost")  # fmt: skip
 
 
 def table(scenarios: dict[tuple[str, str], Scenario], medians: dict[tuple[str, str], Cost]) -> str:

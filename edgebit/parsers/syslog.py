@@ -40,8 +40,8 @@ _RFC5424 = re.compile(
     r"(?: \ufeff?+(.++)?|\Z)",
     re.DOTALL,
 )
-# The same for a batch: lines that each begin with a line feed, every one is found, and what isn't as it nearly always is ends up
-# in the last group, for the expression above. One call for hundreds of lines costs half of as many calls.
+# The same for a batch: lines that each begin with a line feed. Every line is found; one that isn't as they nearly always are
+# is in the last group, for the expression above. One call for hundreds of lines costs half of as many calls.
 _RFC5424_LINES = re.compile(
     r"\n(?:<([0-9]{1,3})>1 ([^ \n]++) ([^ \n]++) ([^ \n]++) ([^ \n]++) ([^ \n]++) "
     r'(-|(?:\[[^"\]\n]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"[^"\]\n]*+)*\])+)'

@@ -8,19 +8,20 @@ from __future__ import annotations
 import os
 import re
 
-from edgebit import match, registry, sender
+from edgebit import match, registry, tables
 from edgebit.backoff import Backoff
 from edgebit.buffer.format import Moment
 from edgebit.buffer.queue import Buffer
 from edgebit.config.model import Section
 from edgebit.deadletter import DeadLetters
 from edgebit.errors import ConfigError, ConfigErrors, StateError, nearest, reason
-from edgebit.log import LEVELS, Log, Trouble
-from edgebit.options import REQUIRED, Option, Options, Setting, duration, multiline_ref, plugin_ref, read, size, string
+from edgebit.log import Log, Trouble
+from edgebit.options import Option, Options, Setting, multiline_ref, plugin_ref, read
 from edgebit.pipeline import FilterStep, Pipeline, Route
-from edgebit.plugin import Filter, Format, Input, Output, Parser
+from edgebit.plugin import Filter, Input, Parser
 from edgebit.sender import BUFFER_OPTIONS, Sender
 from edgebit.supervisor import FilterHost, InputHost, OutputHost, Shared
+from edgebit.tables import SERVICE_OPTIONS, Table, place, table_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,34 +31,6 @@ if TYPE_CHECKING:
     from edgebit.config.model import Config
     from edgebit.loop import Clock
     from edgebit.parsers.multiline import Definition
-
-SERVICE_OPTIONS = (
-    Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),
-    Option("grace", duration, 5.0, "how long a stopping agent tries to deliver what is left"),
-    Option("log_level", tuple(LEVELS), "info", "how much is logged to standard error"),
-    Option("hostname", string, "", "name of this machine in topics and headers; by default the system's"),
-    Option("agent_id", string, "", "name of this agent at the collector; by default the host name and a short mark "
-           "of the machine, so that two devices from one image differ"),
-    Option("state_dir", string, "", "directory for positions and dead letters; by default $STATE_DIRECTORY, "
-           "/var/lib/edgebit for root, else ~/.local/state/edgebit; none: nothing is kept over a restart"),
-    Option("ready_timeout", duration, 10.0, "how long READY waits for inputs that can't be opened yet"),
-    Option("multiline_buffer_limit", size, 2 * 2**20, "longest text that lines are joined to; then another begins",
-           minimum=1024),
-)  # fmt: skip
-
-_PLUGIN = Option("plugin", string, REQUIRED, "the plugin's name")
-_ALIAS = Option("alias", string, "", "a name for logs and statistics instead of PLUGIN.N")
-_MATCH = (
-    Option("match", string, "", 'tags to take, "*" is any run of characters; by default all'),
-    Option("match_regex", string, "", "tags to take, as a regular expression from the tag's start"),
-)
-INPUT_OPTIONS = (_PLUGIN, Option("tag", string, "", "tag of the records; by default PLUGIN.N"), _ALIAS)
-FILTER_OPTIONS = (_PLUGIN, _ALIAS, *_MATCH)
-OUTPUT_OPTIONS = (_PLUGIN, _ALIAS, *_MATCH, *sender.OPTIONS)
-PARSER_OPTIONS = (
-    Option("format", string, REQUIRED, "the kind of parser"),
-    Option("name", string, REQUIRED, "what inputs call it by"),
-)
 
 
 class Parts:
@@ -73,13 +46,6 @@ class Parts:
 def service(config: Config) -> Options:
     """The service options. Raises ConfigError."""
     return read(SERVICE_OPTIONS, config.service, "service", config.path)
-
-
-def format_option(cls: type[Output]) -> tuple[Option, ...]:
-    """The option `format` of an output that carries formats."""
-    if not cls.FORMATS:
-        return ()
-    return (Option("format", (*cls.FORMATS, *cls.FORMAT_NAMES), cls.FORMATS[0], "how records are written"),)
 
 
 def build(config: Config, svc: Options, shared: Shared, new_stream_id: Callable[[], str]) -> Parts:
@@ -101,6 +67,7 @@ class _Builder:
         self.parts = Parts()
 
     def build(self) -> Parts:
+        self.errors += tables.settle(self.config)
         for section in self.config.sections["parser"]:
             self.attempt(self.parser, section, 0)
         for section in self.config.sections["multiline_parser"]:
@@ -131,26 +98,28 @@ class _Builder:
             return None
 
     def parser(self, section: Section, index: int) -> None:
-        cls = registry.find("parser", section.plugin, _place(section, "format"), "format")
-        assert issubclass(cls, Parser)
-        opt = read((*PARSER_OPTIONS, *cls.OPTIONS), section.settings, f"parser {section.plugin}", section.where)
+        table = table_of(section, self.config.classic)
+        assert table.cls is not None
+        opt = self.options(table, section)
         if opt.name in self.parsers:
-            raise ConfigError(f'there is another parser called "{opt.name}"', _place(section, "name"), "name")
-        self.parsers[opt.name] = self.make(cls, section, opt.name, opt)
+            raise ConfigError(f'there is another parser called "{opt.name}"', place(section, "name"), "name")
+        self.parsers[opt.name] = self.make(table.cls, section, opt.name, opt)
 
     def multiline_parser(self, section: Section, index: int) -> None:
         from edgebit.parsers import multiline_options
 
-        opt = self.options("multiline_parser", multiline_options.OPTIONS, section)
+        opt = self.options(table_of(section, self.config.classic), section)
         if opt.name in self.multiline:
-            raise ConfigError(f'there is another multiline parser called "{opt.name}"', _place(section, "name"), "name")
+            raise ConfigError(f'there is another multiline parser called "{opt.name}"', place(section, "name"), "name")
         self.multiline[opt.name] = self.make(
             multiline_options.definition, section, opt, self.svc.multiline_buffer_limit
         )
 
     def input(self, section: Section, index: int) -> None:
-        cls = registry.find("input", section.plugin, _place(section, "plugin"), self.plugin_key)
-        opt = self.options(f"input {section.plugin}", (*INPUT_OPTIONS, *cls.OPTIONS), section, cls.CLASSIC)
+        table = table_of(section, self.config.classic)
+        cls = table.cls
+        assert cls is not None
+        opt = self.options(table, section)
         host = InputHost(self.name(section, opt, index), cls.NAME, opt.tag or f"{cls.NAME}.{index}", self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Input)
@@ -158,8 +127,10 @@ class _Builder:
         self.parts.inputs.append(host)
 
     def filter(self, section: Section, index: int) -> FilterStep:
-        cls = registry.find("filter", section.plugin, _place(section, "plugin"), self.plugin_key)
-        opt = self.options(f"filter {section.plugin}", (*FILTER_OPTIONS, *cls.OPTIONS), section, cls.CLASSIC)
+        table = table_of(section, self.config.classic)
+        cls = table.cls
+        assert cls is not None
+        opt = self.options(table, section)
         host = FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Filter)
@@ -169,14 +140,10 @@ class _Builder:
         return host.step
 
     def output(self, section: Section, index: int) -> Route:
-        cls = registry.find("output", section.plugin, _place(section, "plugin"), self.plugin_key)
-        assert issubclass(cls, Output)
-        table: tuple[Option, ...] = (*OUTPUT_OPTIONS, *cls.OPTIONS, *format_option(cls))
-        format_cls = self.format_class(cls, section)
-        if format_cls is not None:
-            table += format_cls.OPTIONS
-        classic = {**(format_cls.CLASSIC if format_cls is not None else {}), **cls.CLASSIC}
-        opt = self.options(f"output {section.plugin}", table, section, classic)
+        table = table_of(section, self.config.classic)
+        cls, format_cls = table.cls, table.format
+        assert cls is not None
+        opt = self.options(table, section)
         buf = read(BUFFER_OPTIONS, section.buffer, "output.buffer", section.where)
         name = self.name(section, opt, index)
         host = OutputHost(name, cls.NAME, self.shared)
@@ -240,12 +207,11 @@ class _Builder:
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
-    def options(self, owner: str, table: tuple[Option, ...], section: Section,
-                classic: Mapping[str, str] = {}) -> Options:  # fmt: skip
-        """Typed options; parsers named by them are put in their place. `classic`: see Plugin.CLASSIC."""
-        settings = self.known(table, section, classic) if self.config.classic else section.settings
-        opt = read(table, settings, owner, section.where)
-        for option in table:
+    def options(self, table: Table, section: Section) -> Options:
+        """Typed options; parsers named by them are put in their place."""
+        owner = section.kind if section.plugin == section.kind else f"{section.kind} {section.plugin}"
+        opt = read(table.options, section.settings, owner.replace("_", " "), section.where)
+        for option in table.options:
             value = getattr(opt, option.attribute)
             if option.type is plugin_ref and value:
                 found: object = (
@@ -258,27 +224,6 @@ class _Builder:
                 names = [name for part in value for name in part] if option.multiple else value
                 setattr(opt, option.attribute, [self.find_multiline(name, section, option) for name in names])
         return opt
-
-    @property
-    def plugin_key(self) -> str:
-        return "Name" if self.config.classic else "plugin"
-
-    def known(self, table: tuple[Option, ...], section: Section, defaults: Mapping[str, str]) -> list[Setting]:
-        """The settings of a classic section with its plugin's classic defaults, without keys that only Fluent Bit has."""
-        from edgebit.config.foreign import foreign
-
-        names = {name.lower() for option in table for name in (option.name, *option.also)}
-        given = {setting.key for setting in section.settings}
-        kept = [Setting(k, v, section.where) for k, v in defaults.items() if k not in given and k in names]
-        for setting in section.settings:
-            row = foreign(section.kind, section.plugin, setting.key) if setting.key not in names else None
-            if row is None:
-                kept.append(setting)
-            elif str(setting.value).lower() not in row.harmless:
-                if row.fatal:
-                    raise ConfigError(row.advice, setting.where, setting.key)
-                self.config.warn(setting.where, setting.key, row.advice)
-        return kept
 
     def find_parser(self, name: str, section: Section, option: Option) -> Parser:
         if name not in self.parsers:
@@ -303,27 +248,15 @@ class _Builder:
                 raise self.unknown("multiline_parser", name, known, section, option)
             settings = [Setting(key, value) for key, value in multiline_options.BUILT_IN[name].items()]
             built_in = Section("multiline_parser", name, [Setting("name", name), *settings], section.where)
-            opt = self.options(name, multiline_options.OPTIONS, built_in)
+            opt = self.options(table_of(built_in, self.config.classic), built_in)
             self.multiline[name] = multiline_options.definition(opt, self.svc.multiline_buffer_limit)
         return self.multiline[name]
 
     def unknown(self, kind: str, name: str, known: list[str], section: Section, option: Option) -> ConfigError:
         near = nearest(name, known)
         hint = f'did you mean "{near}"?' if near else f"define it in a [[{kind}]] section"
-        return ConfigError(f'no {kind.replace("_", " ")} is called "{name}"; {hint}', _place(section, option.name),
+        return ConfigError(f'no {kind.replace("_", " ")} is called "{name}"; {hint}', place(section, option.name),
                            option.name)  # fmt: skip
-
-    def format_class(self, cls: type[Output], section: Section) -> type[Format] | None:
-        if not cls.FORMATS:
-            return None
-        given = [setting for setting in section.settings if setting.key.lower() == "format"]
-        if self.config.classic and not given and "format" in cls.CLASSIC:
-            given = [Setting("format", cls.CLASSIC["format"], section.where)]
-        option = format_option(cls)[0]
-        wanted = read((option,), given, f"output {section.plugin}").format
-        found = registry.find("format", cls.format_of(wanted, {setting.key.lower() for setting in section.settings}))
-        assert issubclass(found, Format)
-        return found
 
     def make(self, cls: Callable[..., Any], section: Section, *args: Any) -> Any:
         """Construct a plugin or its like; what its constructor finds wrong with its options gets the section's place."""
@@ -331,7 +264,7 @@ class _Builder:
             return cls(*args)
         except ConfigError as error:
             if not error.where:
-                error.where = _place(section, error.key) if error.key else section.where
+                error.where = place(section, error.key) if error.key else section.where
             raise
         except (ValueError, re.error) as error:
             raise ConfigError(str(error), section.where, section.plugin) from None
@@ -339,7 +272,7 @@ class _Builder:
     def name(self, section: Section, opt: Options, index: int) -> str:
         name: str = opt.alias or f"{section.plugin.lower()}.{index}"
         if (section.kind, name) in self.names:
-            raise ConfigError(f'there is another {section.kind} called "{name}"', _place(section, "alias"), "alias")
+            raise ConfigError(f'there is another {section.kind} called "{name}"', place(section, "alias"), "alias")
         self.names.add((section.kind, name))
         return name
 
@@ -350,7 +283,7 @@ class _Builder:
             by_regex = match.regex(opt.match_regex)
         except re.error as error:
             raise ConfigError(
-                f"not a regular expression: {error}", _place(section, "match_regex"), "match_regex"
+                f"not a regular expression: {error}", place(section, "match_regex"), "match_regex"
             ) from None
         if not opt.match:
             return by_regex
@@ -372,13 +305,6 @@ class BufferClocks:
 
     def moment(self) -> Moment:
         return Moment(self._clock.wall_ns(), self._clock.boot_ns(), self._boot_id)
-
-
-def _place(section: Section, key: str) -> str:
-    for setting in section.settings:
-        if setting.key.lower() == key.lower():
-            return setting.where
-    return section.where
 
 
 def state_dir(configured: str, env: Mapping[str, str]) -> str:
@@ -408,4 +334,4 @@ def agent_id(hostname: str) -> str:
     return f"{hostname}-{zlib.crc32(b'edgebit' + mark):08x}" if mark else hostname
 
 
-__all__ = ["SERVICE_OPTIONS", "Parts", "agent_id", "build", "format_option", "service", "state_dir"]
+__all__ = ["Parts", "agent_id", "build", "service", "state_dir"]

@@ -1,4 +1,4 @@
-"""The command line: run | check | plugins | buffer | collect. Everything heavy is imported by the command that needs it."""
+"""The command line: run, check, convert, plugins, buffer, collect. Each command imports what it needs, when it runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: edgebit run -c FILE          run the agent (also: edgebit -c FILE)
        edgebit check -c FILE        check a configuration and say what is wrong with it
+       edgebit convert FILE         print a Fluent Bit configuration as TOML
        edgebit plugins [NAME]       list the plugins, or one with its options
        edgebit buffer VERB ...      look at buffers on disk and move them (edgebit buffer --help)
        edgebit collect [OPTIONS]    run the embedded collector (edgebit collect --help)
@@ -56,7 +57,7 @@ def _command(args: list[str]) -> int:
         print(USAGE, file=sys.stdout if args else sys.stderr)
         return 0 if args else UsageError.exit_code
     commands: dict[str, Callable[[list[str]], int]] = {
-        "run": _run, "check": _check, "plugins": _plugins, "buffer": _buffer, "collect": _collect,
+        "run": _run, "check": _check, "convert": _convert, "plugins": _plugins, "buffer": _buffer, "collect": _collect,
     }  # fmt: skip
     first, rest = args[0], args[1:]
     if first in ("-V", "--version", "version"):
@@ -125,6 +126,21 @@ def _check(args: list[str]) -> int:
     return 0
 
 
+def _convert(args: list[str]) -> int:
+    import os
+
+    from edgebit.config import load
+    from edgebit.convert import convert
+
+    if len(args) != 1 or args[0].startswith("-"):
+        raise UsageError("convert needs one file: edgebit convert fluent-bit.conf > edgebit.toml")
+    config = load(args[0], os.environ)
+    if not config.classic:
+        raise UsageError(f"{args[0]} is TOML already")
+    print(convert(config), end="")
+    return 0
+
+
 def _buffer(args: list[str]) -> int:
     from edgebit import buffer_cli
 
@@ -175,17 +191,14 @@ def _summary(cls: type) -> str:
 def _describe(kind: str, name: str) -> str:
     import inspect
 
-    from edgebit import build, registry, sender
+    from edgebit import registry, sender, tables
     from edgebit.plugin import Output
 
     cls = registry.find(kind, name)
-    common = {"input": build.INPUT_OPTIONS, "filter": build.FILTER_OPTIONS, "parser": build.PARSER_OPTIONS}.get(
-        kind, ()
-    )
+    common = tables.COMMON.get(kind, ())
     out = [f"{kind} {name}", "", *(f"  {line}" for line in inspect.cleandoc(cls.__doc__ or "").splitlines()), ""]
     if issubclass(cls, Output):
-        own: tuple[Option, ...] = (*build.format_option(cls), *cls.OPTIONS)
-        common = build.OUTPUT_OPTIONS
+        own: tuple[Option, ...] = (*tables.format_option(cls), *cls.OPTIONS)
     else:
         own = cls.OPTIONS
     out += _table(f"options of {name}", own)

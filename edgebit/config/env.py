@@ -84,7 +84,8 @@ class Classic:
                 continue
             found = self._set.get(name) or (_hostname() if name == "HOSTNAME" else self._env.get(name, ""))
             reference = match[0] if re.fullmatch(r"\w+", name) else (word or "")
-            if name in self._set and found == self._set[name]:
+            if (name in self._set and found == self._set[name]) or text[: match.start()].endswith("$"):
+                # A constant; or a reference behind a "$", which TOML would take as an escape of it.
                 reference = found.replace("${", "$${")
             elif not found and op is None:
                 unset.append(name)

@@ -28,6 +28,7 @@ class Config:
 
     def __init__(self, path: str, classic: bool = False) -> None:
         self.path, self.classic = path, classic
+        self.settled = False  # see tables.settle
         self.service: list[Setting] = []
         self.sections: dict[str, list[Section]] = {kind: [] for kind in KINDS}
         self._warnings: dict[tuple[str, str], list[str]] = {}

@@ -8,6 +8,9 @@
     [[output]]   plugin = "...", match = "..." ...
     [output.buffer]
 
+A key stands once in a TOML table, and the order of different keys is lost where each has a list. Where it matters, any
+section may have ``in_order``, a list of "KEY VALUE" texts that are read like the lines of a classic section.
+
 tomllib gives values without places, so the lines are found in a second look at the text (`_lines`): section headers
 are counted, keys at the start of a line noted. It needn't be a TOML parser: tomllib has accepted the text already, and
 a key that it misses is reported with its section's line.
@@ -98,7 +101,19 @@ class _Reader:
         found = []
         for key, value in self.flat(table):
             where = self.where(*above, key)
+            if key == "in_order":
+                found += self.in_order(value, where)
+                continue
             found.append(Setting(key, self.expand(value, where, key), where))
+        return found
+
+    def in_order(self, value: Any, where: str) -> list[Setting]:
+        found = []
+        for text in value if isinstance(value, list) else [value]:
+            key, *rest = text.split(None, 1) if isinstance(text, str) else ("",)
+            if not rest:
+                raise ConfigError('is a list of texts such as "add site porto", a key and its value', where, "in_order")
+            found.append(Setting(key, self.expand(rest[0].rstrip(), where, key), where))
         return found
 
     def flat(self, table: dict[str, Any]) -> list[tuple[str, Any]]:

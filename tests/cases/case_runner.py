@@ -140,5 +140,3 @@ def _free_port() -> int:
 
 def all_cases() -> list[Case]:
     return [Case(path.parent) for path in sorted(HERE.glob("*/case.json"))]
-
-

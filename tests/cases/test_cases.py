@@ -10,7 +10,9 @@ from case_runner import Case, all_cases
 
 pytestmark = pytest.mark.slow  # a process each
 AT_A_TIME = 2 * (os.cpu_count() or 1)
-RUNS = [(case, convert) for case in all_cases() for convert in (False, True) if not (convert and case.exit == "nonzero")]
+RUNS = [
+    (case, convert) for case in all_cases() for convert in (False, True) if not (convert and case.exit == "nonzero")
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from edgebit import build
+from edgebit import tables
 from edgebit.errors import ConfigError
 from edgebit.options import Setting, read
 from edgebit.outputs.counter import Counter
@@ -27,7 +27,7 @@ def ctx():
 
 
 def make(ctx, cls, **settings):
-    table = (*cls.OPTIONS, *build.format_option(cls))
+    table = (*cls.OPTIONS, *tables.format_option(cls))
     return cls(read(table, [Setting(k.replace("__", "."), v) for k, v in settings.items()], cls.NAME), ctx)
 
 

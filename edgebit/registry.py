@@ -15,6 +15,7 @@ PLUGINS: dict[str, dict[str, str]] = {
         "dummy": "edgebit.inputs.dummy:Dummy",
         "exec": "edgebit.inputs.exec:Exec",
         "head": "edgebit.inputs.head:Head",
+        "http": "edgebit.inputs.http:Http",
         "mem": "edgebit.inputs.mem:Mem",
         "netif": "edgebit.inputs.netif:Netif",
         "serial": "edgebit.inputs.serial:Serial",

@@ -49,6 +49,7 @@ class Dummy(Input):
     NAME = "dummy"
     OPTIONS = (
         Option("dummy", fields, {"message": "dummy"}, "the record, a JSON object"),
+        Option("metadata", fields, {}, "the metadata of the record, a JSON object"),
         Option("rate", number, 1.0, "samples a second", minimum=0.001, maximum=1e7),
         Option("interval_sec", integer, 0, "seconds between samples; takes the place of rate", minimum=0),
         Option("interval_nsec", integer, 0, "nanoseconds, added to interval_sec", minimum=0),
@@ -57,6 +58,7 @@ class Dummy(Input):
         Option("copies", integer, 1, "records a sample", minimum=1, maximum=BATCH),
         Option("start_time_sec", integer, -1, "time of the first record, in seconds since the epoch; -1 is now"),
         Option("start_time_nsec", integer, -1, "nanoseconds, added to start_time_sec"),
+        Option("flush_on_startup", boolean, False, "make the first sample at the start, not after the first interval"),
         Option("fixed_timestamp", boolean, False, "give every record the time of the first"),
         Option("sequence_key", string, "", "add a number from 0 up under this name"),
     )
@@ -68,7 +70,7 @@ class Dummy(Input):
             raise ConfigError("must be more than 0", key="interval")
         self._period = max(seconds or 1 / opt.rate, 1e-7)
         self._values = tuple(opt.dummy.values())
-        self._shape = Shape.of((*opt.dummy, opt.sequence_key) if opt.sequence_key else opt.dummy)
+        self._shape = Shape.of((*opt.dummy, opt.sequence_key) if opt.sequence_key else opt.dummy, opt.metadata)
         self._timer: Timer | None = None
         self._next = 0.0  # when the next sample is due
         self._made = 0  # samples so far
@@ -76,12 +78,9 @@ class Dummy(Input):
         self._shift_ns = 0  # what to add to the wall clock so as to begin there
 
     def open(self) -> None:
-        if self._start_ns < 0:
-            now_ns = self.ctx.clock.wall_ns()
-            sec, nsec = self.opt.start_time_sec, self.opt.start_time_nsec
-            self._start_ns = now_ns if sec < 0 and nsec < 0 else max(sec, 0) * 10**9 + max(nsec, 0)
-            self._shift_ns = self._start_ns - now_ns
-        self._next = self.ctx.clock.monotonic() + self._period
+        self._next = self.ctx.clock.monotonic() + (
+            0.0 if self.opt.flush_on_startup and not self._made else self._period
+        )
         self.resume()
 
     def resume(self) -> None:
@@ -122,7 +121,12 @@ class Dummy(Input):
             self.ctx.finished()
 
     def _records(self, samples: int) -> list[Record]:
-        time_ns = self._start_ns if self.opt.fixed_timestamp else self.ctx.clock.wall_ns() + self._shift_ns
+        now_ns = self.ctx.clock.wall_ns()
+        if self._start_ns < 0:
+            sec, nsec = self.opt.start_time_sec, self.opt.start_time_nsec
+            self._start_ns = now_ns if sec < 0 and nsec < 0 else max(sec, 0) * 10**9 + max(nsec, 0)
+            self._shift_ns = self._start_ns - now_ns
+        time_ns = self._start_ns if self.opt.fixed_timestamp else now_ns + self._shift_ns
         shape, values, copies = self._shape, self._values, self.opt.copies
         if not self.opt.sequence_key:
             return [(time_ns, shape, values)] * (samples * copies)  # a record is never changed, so one will do

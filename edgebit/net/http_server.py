@@ -91,6 +91,7 @@ class HttpServer:
         self.ctx, self.handler = ctx, handler
         self.max_body, self.max_held, self.max_connections = max_body, max_held, max_connections
         self.idle_timeout = idle_timeout
+        self.refusing = ""  # while it is not empty, requests are answered 503 with this text, their bodies not read
         self.held = 0  # bytes of bodies in memory
         self.connections: set[_Connection] = set()
         self._listener: Listener | None = None
@@ -194,6 +195,8 @@ class _Connection:
     def _start(self, request: Request) -> None:
         self._request = request
         self._touch()
+        if self._server.refusing:
+            raise _Refused(503, self._server.refusing)
         length = request.header("content-length")  # h11 has made sure that it is a number, if there is one
         if length and int(length) > self._server.max_body:
             raise _Refused(413, f"the body has {length} bytes, at most {self._server.max_body} are taken")

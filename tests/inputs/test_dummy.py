@@ -152,7 +152,7 @@ def test_start_time_goes_on_and_fixed_stays(ctx):
     going = build(ctx, start_time_sec=1000, start_time_nsec=5, samples=3)
     going.open()
     ctx.loop.run_for(3.5)
-    assert times(ctx) == pytest.approx([1_001_000_000_005, 1_002_000_000_005, 1_003_000_000_005], abs=1000)
+    assert times(ctx) == pytest.approx([1_000_000_000_005, 1_001_000_000_005, 1_002_000_000_005], abs=1000)
     going.close()
     ctx.emitted.clear()
     fixed = build(ctx, start_time_sec=1000, start_time_nsec=5, fixed_timestamp=True, samples=3)
@@ -162,10 +162,19 @@ def test_start_time_goes_on_and_fixed_stays(ctx):
     fixed.close()
 
 
-def test_a_fixed_time_without_a_start_is_that_of_opening(ctx):
+def test_a_fixed_time_without_a_start_is_that_of_the_first_record(ctx):
     now = ctx.clock.wall
     dummy = build(ctx, fixed_timestamp=True)
     dummy.open()
     ctx.loop.run_for(2.5)
-    assert times(ctx) == [now, now]
+    assert times(ctx) == pytest.approx([now + 10**9] * 2, abs=1000)
+    dummy.close()
+
+
+def test_metadata_and_a_first_record_at_once(ctx):
+    dummy = build(ctx, dummy='{"a":1}', metadata='{"origin": "bench", "n": 2}', flush_on_startup="on", sequence_key="i")
+    dummy.open()
+    ctx.loop.run_for(1.5)
+    assert ctx.records == [{"a": 1, "i": 0}, {"a": 1, "i": 1}]
+    assert all(record[1].metadata == {"origin": "bench", "n": 2} for _, records, _ in ctx.emitted for record in records)
     dummy.close()

@@ -83,6 +83,7 @@ def test_times(ctx, pipe):
     os.write(pipe[1], b'{"a":1}\n[5,{"a":1}]\n[[5.25,{"m":1}],{"a":1}]\n')
     settle(ctx)
     assert [record[0] for record in ctx.emitted[0][1]] == [ctx.clock.wall, 5 * 10**9, 5_250_000_000]
+    assert [record[1].metadata for record in ctx.emitted[0][1]] == [{}, {}, {"m": 1}]
     assert ctx.emitted[0][2] == len(b'{"a":1}\n[5,{"a":1}]\n[[5.25,{"m":1}],{"a":1}]\n')
     source.close()
 
@@ -90,7 +91,7 @@ def test_times(ctx, pipe):
 @pytest.mark.parametrize(
     "value",
     [[], [1], [1, 2], [{"a": 1}, 1], ["1", {"a": 1}], [True, {}], [-1, {}], [1e300, {}], [10**30, {}], [[], {}],
-     [[None], {}], [1, {}, {}], [float("inf"), {}], 5, "x", None],
+     [[None], {}], [[1, 2], {}], [1, {}, {}], [float("inf"), {}], 5, "x", None],
 )  # fmt: skip
 def test_what_is_no_event(value):
     assert event(value, NOW) is None

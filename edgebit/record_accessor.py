@@ -27,12 +27,13 @@ _STEP = re.compile(r"\['((?:[^']|'')*+)'\]|\[([0-9]{1,9})\]")
 
 
 class Accessor:
-    """One field: its top-level `key` and the `path` of map keys and list indexes below it, often empty."""
+    """One field: its top-level `key` and the `path` of map keys and list indexes below it, often empty. `accessor` says that
+    it was written with a "$"."""
 
-    __slots__ = ("key", "path")
+    __slots__ = ("accessor", "key", "path")
 
-    def __init__(self, key: str, path: tuple[str | int, ...] = ()) -> None:
-        self.key, self.path = key, path
+    def __init__(self, key: str, path: tuple[str | int, ...] = (), accessor: bool = False) -> None:
+        self.key, self.path, self.accessor = key, path, accessor
 
     def index(self, shape: Shape) -> int:
         """Where the top-level key is in records of this shape; -1 if they don't have it."""
@@ -86,7 +87,7 @@ def split(text: str) -> tuple[Accessor, str]:
         quoted, number = step.groups()
         path.append(int(number) if quoted is None else quoted.replace("''", "'"))
         end = step.end()
-    return Accessor(head[1], tuple(path)), text[end:]
+    return Accessor(head[1], tuple(path), accessor=True), text[end:]
 
 
 def parse(text: str) -> Accessor:

@@ -38,6 +38,7 @@ PLUGINS: dict[str, dict[str, str]] = {
     },
     "filter": {
         "grep": "edgebit.filters.grep:Grep",
+        "parser": "edgebit.filters.parser:Parser",
         "record_modifier": "edgebit.filters.record_modifier:RecordModifier",
     },
     "format": {

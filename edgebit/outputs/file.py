@@ -4,8 +4,7 @@ A batch is appended with one write, and counts as delivered when all of it is in
 disk). When that fails (disk full, quota, input/output error) what was written of it is cut off again and the batch is
 tried again later: no torn line, no silent loss. A file that was renamed or removed (logrotate) is noticed before the
 next write and made anew, so no signal has to be sent. A line that a power cut has torn is ended first, and stays alone.
-Files are opened in append mode and only ever grow; rotating
-them is logrotate's job.
+Files are opened in append mode and only ever grow; they are rotated by logrotate, or by the output itself (`rotate`).
 
 Writing to a regular file blocks the agent for as long as the disk takes. `path`/`file` may also name a FIFO or device,
 which never blocks: there the batch waits until somebody reads.
@@ -18,7 +17,8 @@ import os
 import re
 import stat
 
-from edgebit.errors import reason
+from edgebit.errors import ConfigError, reason
+from edgebit.net.rotation import ROTATE_OPTIONS, Rotation
 from edgebit.net.writing import SlowWriter, append
 from edgebit.options import Option, boolean, string
 from edgebit.plugin import Output
@@ -34,6 +34,8 @@ MAX_OPEN = 32  # files held open; the one not written to for longest is closed
 _MAX_NAME, _MAX_PATH = 255, 1024  # bytes; Linux takes names of 255 in paths of 4095
 _NOT_IN_NAMES = re.compile(rb"[^A-Za-z0-9._-]")
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+_TAG = re.compile(r"\$TAG(?:\[([0-9]{1,3})\])?")
+_FIELD = re.compile(r"\$[A-Za-z_]\w*")
 _BINARY = ("cbor", "cbor_rows", "msgpack")
 
 
@@ -48,6 +50,26 @@ def tag_path(tag: str) -> str:
         safe = _NOT_IN_NAMES.sub(b"_", part)[:_MAX_NAME]
         parts.append("_" if safe in (b"", b".", b"..") else safe.decode())
     return "/".join(parts)
+
+
+def _with_tag(template: str, tag: str) -> str:
+    """A path with $TAG and $TAG[n] (a part of the tag, from 0) in it replaced by the tag, as `tag_path` makes it safe."""
+    parts = tag.split(".")
+
+    def safe(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return tag_path(tag)
+        number = int(match[1])
+        return tag_path(parts[number]).replace("/", "_") if number < len(parts) else "_"
+
+    return _TAG.sub(safe, template)
+
+
+def _check_name(key: str, value: str) -> None:
+    for match in _FIELD.finditer(value):
+        if not _TAG.match(value, match.start()):
+            raise ConfigError(f"may have $TAG and $TAG[n] in it, but no fields of records such as {match[0]}; send them to "
+                              "tags of their own with a filter rewrite_tag", key=key)  # fmt: skip
 
 
 class _Target:
@@ -78,9 +100,10 @@ class File(Output):
         Option("file", string, "", "name of the file; by default the tag, with what can't be in a name replaced by _"),
         Option("mkdir", boolean, True, "make directories that are missing (mode 0755)"),
         Option("sync", ("never", "always"), "never", "always: each batch is on the disk before it counts as delivered"),
+        *ROTATE_OPTIONS,
     )
     # Not mkdir, which is off in Fluent Bit: a missing directory loses the records there.
-    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file"}
+    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file", "mkdir": "off"}
     FORMATS = ("json_lines", "csv", "json", "json_stream", "ltsv", "plain", "out_file", "template", "text", "gelf",
                "msgpack", "cbor", "cbor_rows")  # fmt: skip
 
@@ -88,6 +111,9 @@ class File(Output):
         super().__init__(opt, ctx)
         self._sync = opt.sync == "always"
         self._text = opt.format not in _BINARY
+        self._rotation = Rotation(opt, ctx) if opt.rotate else None
+        for key in ("path", "file"):
+            _check_name(key, getattr(opt, key))
         self._has_header = opt.format == "csv" and opt.csv_column_names
         self._targets: dict[str, _Target] = {}  # by path, the one used last at the end
 
@@ -95,10 +121,12 @@ class File(Output):
         body = delivery.body
         if self._text and body and not body.endswith(b"\n"):
             body += b"\n"  # of json and json_stream, which have no line ends of their own
-        path = os.path.join(self.opt.path, self.opt.file or tag_path(delivery.chunk.tag))
+        path = self._path(delivery.chunk.tag)
         try:
             target = self._target(path)
             if target.writer is None:
+                if self._rotation is not None and self._rotation.due(target.fd) and self._rotation.rotate(path):
+                    target = self._target(path)
                 header = target.header
                 if self._has_header and body:
                     body, header = self._under_header(target, path, body)
@@ -126,6 +154,17 @@ class File(Output):
     def close(self) -> None:
         for path in list(self._targets):
             self._forget(path)
+        if self._rotation is not None:
+            self._rotation.close()
+
+    def _path(self, tag: str) -> str:
+        name = self.opt.file or tag_path(tag)
+        directory = self.opt.path
+        if "$TAG" in directory:
+            directory = _with_tag(directory, tag)
+        if self.opt.file and "$TAG" in name:
+            name = _with_tag(name, tag)
+        return os.path.join(directory, name)
 
     # -- files ---------------------------------------------------------------------------------------------------------
 

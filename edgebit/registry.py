@@ -73,6 +73,9 @@ PLUGINS: dict[str, dict[str, str]] = {
 
 # What Fluent Bit has and we don't: what to use instead.
 _PROMETHEUS = "use exec with curl and the address of the metrics"
+_HTTP = "use http with format json, and header for the key, if its records may be plain JSON objects"
+_COLLECTOR = "use http with format json and let Telegraf, Vector or a Fluent Bit in between write there"
+_CLOUD = "use http or mqtt and let a collector, or the provider's IoT gateway, write there"
 INSTEAD: dict[str, dict[str, str]] = {
     "input": {
         "blob": "",
@@ -110,7 +113,26 @@ INSTEAD: dict[str, dict[str, str]] = {
         "winlog": "it is for Windows",
         "winstat": "it is for Windows",
     },
-}
+    "output": {
+        "azure": _HTTP, "azure_blob": "", "azure_kusto": "", "azure_logs_ingestion": "", "bigquery": "", "chronicle": "",
+        "cloudwatch_logs": _CLOUD, "datadog": _HTTP,
+        "es": _COLLECTOR, "opensearch": _COLLECTOR,
+        "exit": "stop the agent with SIGTERM; Exit_On_Eof of tail and oneshot of exec end it by themselves",
+        "flowcounter": "use counter; SIGUSR1 writes the counters of all plugins to the log",
+        "forward": "use http with format msgpack or json, and an HTTP source at the receiver (in_http, @type http)",
+        "gelf": "use tcp, udp or http with format gelf",
+        "influxdb": _COLLECTOR,
+        "kafka": "use http with a Kafka REST proxy, or mqtt with a bridge to Kafka", "kafka-rest": "use http with json",
+        "kinesis_firehose": _CLOUD, "kinesis_streams": _CLOUD,
+        "lib": "it is for programs that embed Fluent Bit",
+        "logdna": _HTTP, "loki": _COLLECTOR, "nats": "use mqtt; a NATS server speaks it", "nrlogs": _HTTP,
+        "opentelemetry": _COLLECTOR, "oracle_log_analytics": "", "parseable": "use http with json",
+        "pgsql": _COLLECTOR, "plot": "use file with format csv",
+        "prometheus_exporter": "edgebit serves no metrics; send them with http", "prometheus_remote_write": _COLLECTOR,
+        "retry": "it is for tests of Fluent Bit", "s3": _CLOUD, "skywalking": _COLLECTOR, "slack": "", "splunk": _HTTP,
+        "stackdriver": _CLOUD, "td": _HTTP, "vivo_exporter": "", "websocket": "use http or mqtt",
+    },
+}  # fmt: skip
 
 
 def find(kind: str, name: str, where: str = "", key: str = "") -> type[Plugin]:

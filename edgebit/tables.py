@@ -114,8 +114,11 @@ def _settle_section(config: Config, section: Section, table: Table, errors: list
 
     names = {name.lower() for option in table.options for name in (option.name, *option.also)}
     given = {setting.key for setting in section.settings}
+    idle = _of_other_formats(table) if given - names else set()
     kept: list[Setting] = []
     for setting in section.settings:
+        if setting.key in idle and setting.key not in names:
+            continue
         row = foreign(section.kind, section.plugin, setting.key) if setting.key not in names else None
         if row is None:
             kept.append(setting)
@@ -126,6 +129,13 @@ def _settle_section(config: Config, section: Section, table: Table, errors: list
                 config.warn(setting.where, setting.key, row.advice)
     kept += [Setting(k, v, section.where) for k, v in table.classic.items() if k not in given and k in names]
     section.settings = kept
+
+
+def _of_other_formats(table: Table) -> set[str]:
+    """Options of formats that an output could have but hasn't: Fluent Bit takes them and does nothing with them."""
+    if table.cls is None or not issubclass(table.cls, Output):
+        return set()
+    return {option.name.lower() for name in table.cls.FORMATS for option in registry.find("format", name).OPTIONS}
 
 
 def place(section: Section, key: str) -> str:

@@ -85,7 +85,29 @@ _KINDS: dict[str, dict[str, Foreign]] = {
 }  # fmt: skip
 
 # Keys of one plugin.
-_PLUGINS: dict[tuple[str, str], dict[str, Foreign]] = {}
+_TLS = {
+    "tls.debug": Foreign("what TLS finds wrong is in the log in plain words; leave it out", ("0", "1", *_OFF)),
+    "tls.windows.*": Foreign("edgebit runs on Linux; leave it out"),
+}
+_PLUGINS: dict[tuple[str, str], dict[str, Foreign]] = {
+    ("output", "file"): {
+        "enable_strftime": Foreign("times in names are not there; use rotate, or logrotate with dateext", _OFF, fatal=True),
+        "max_dynamic_files": Foreign("is not needed: at most 32 files are held open; leave it out"),
+        "fallback_*": Foreign("is not needed: names have only parts of the tag in them; leave it out"),
+    },
+    ("output", "http"): {
+        **_TLS,
+        "proxy": Foreign("there are no proxies; host and port must be those of the server, or of a relay", fatal=True),
+        "oauth2.*": Foreign("there is no OAuth; get a token and give it with header Authorization", _OFF, fatal=True),
+        "aws_auth": Foreign("requests can't be signed for AWS; send to a collector that does", _OFF, fatal=True),
+        "aws_*": Foreign("is of no use without aws_auth, which is not there"),
+        "log_response_payload": Foreign("what a server says to a refusal is always in the log; leave it out", (*_ON, *_OFF)),
+        "http.read_idle_timeout": Foreign("response_timeout is the limit for the whole answer; leave it out"),
+    },
+    ("output", "mqtt"): _TLS,
+    ("output", "syslog"): _TLS,
+    ("output", "tcp"): _TLS,
+}  # fmt: skip
 
 
 def foreign(kind: str, plugin: str, key: str) -> Foreign | None:

@@ -32,6 +32,11 @@ TLS_OPTIONS = (
     Option("tls.crt_file", string, "", "file with this device's certificate and its chain, PEM"),
     Option("tls.key_file", string, "", "file with the private key of tls.crt_file, PEM; may be in the same file"),
     Option("tls.key_passwd", string, "", "password of the private key", secret=True),
+    Option("tls.min_version", ("tlsv1.2", "tlsv1.3"), "tlsv1.2", "oldest version of TLS that is spoken"),
+    Option("tls.max_version", ("tlsv1.2", "tlsv1.3"), "tlsv1.3", "newest version of TLS that is spoken"),
+    Option(
+        "tls.ciphers", string, "", "ciphers for TLS up to 1.2, in OpenSSL's form (ciphers(1)); by default the system's"
+    ),
     Option("tls.vhost", string, "", "name to ask for and to check the certificate against, if it is not the host"),
 )
 
@@ -74,7 +79,13 @@ def client_context(opt: Options) -> ssl.SSLContext | None:
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = _version(opt.tls_min_version)
+    context.maximum_version = _version(opt.tls_max_version)
+    if opt.tls_ciphers:
+        try:
+            context.set_ciphers(opt.tls_ciphers)
+        except ssl.SSLError:
+            raise SourceError(f"tls.ciphers {opt.tls_ciphers}: there is none of these") from None
     context.check_hostname = opt.tls_verify and opt.tls_verify_hostname
     if not opt.tls_verify:
         context.verify_mode = ssl.CERT_NONE
@@ -94,6 +105,12 @@ def client_context(opt: Options) -> ssl.SSLContext | None:
     if opt.tls_crt_file:
         _load_own(context, opt)
     return context
+
+
+def _version(name: str) -> ssl.TLSVersion:
+    import ssl
+
+    return ssl.TLSVersion.TLSv1_3 if name == "tlsv1.3" else ssl.TLSVersion.TLSv1_2
 
 
 def _load_own(context: ssl.SSLContext, opt: Options) -> None:

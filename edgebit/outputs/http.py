@@ -15,12 +15,15 @@ from edgebit.net.http_client import HttpClient
 from edgebit.net.tls import TLS_OPTIONS, ClientTLS
 from edgebit.options import Option, Options, boolean, duration, integer, mapping, string
 from edgebit.plugin import Output
+from edgebit.record_accessor import Accessor, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import ClassVar
 
     from edgebit.plugin import Context, Delivery
+    from edgebit.record import Record
 
 MAX_RETRY_AFTER = 3600.0  # seconds; a server, or a wrong clock here or there, must not silence a device for a day
 _SHOWN = 200  # characters of an error response's body that go into the reason
@@ -40,6 +43,11 @@ _PLACEHOLDERS = ("tag", "host", "agent")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, 2.3
 # Framing is h11's business; the identity is what duplicates are found by.
 _RESERVED = frozenset(("content-length", "transfer-encoding", "connection", "content-encoding", "expect"))
+
+
+def accessor(value: object) -> Accessor | None:
+    """A field."""
+    return parse(string(value)) if value else None
 
 
 class Http(Output):
@@ -68,33 +76,18 @@ class Http(Output):
         Option("header_tag", string, "", "name of a header that carries the tag"),
         Option("http_user", string, "", "user name for basic authentication"),
         Option("http_passwd", string, "", "password for basic authentication", secret=True),
-        Option(
-            "connect_timeout",
-            duration,
-            10.0,
-            "limit for name look-up, TCP and TLS together",
-            minimum=0.1,
-            also=("net.connect_timeout",),
-        ),
-        Option(
-            "response_timeout",
-            duration,
-            60.0,
-            "limit without progress until the answer is complete",
-            minimum=0.1,
-            also=("http.response_timeout",),
-        ),
-        Option(
-            "keepalive_idle_timeout",
-            duration,
-            30.0,
-            "an unused connection is closed after this",
-            minimum=0,
-            also=("net.keepalive_idle_timeout",),
-        ),
+        Option("connect_timeout", duration, 10.0, "limit for name look-up, TCP and TLS together", minimum=0.1,
+               also=("net.connect_timeout",)),
+        Option("response_timeout", duration, 60.0, "limit without progress until the answer is complete", minimum=0.1,
+               also=("http.response_timeout",)),
+        Option("keepalive_idle_timeout", duration, 30.0, "an unused connection is closed after this", minimum=0,
+               also=("net.keepalive_idle_timeout",)),
         Option("net.keepalive", boolean, True, "use a connection for more than one request"),
+        Option("body_key", accessor, None, "field whose text is the body of a request for each record, instead of a format; "
+               "with headers_key", default_text='""'),
+        Option("headers_key", accessor, None, "field with a map of headers for that request", default_text='""'),
         *TLS_OPTIONS,
-    )
+    )  # fmt: skip
 
     def __init__(self, opt: Options, ctx: Context) -> None:
         if opt.url:
@@ -112,17 +105,36 @@ class Http(Output):
                                   idle_timeout=opt.keepalive_idle_timeout if opt.net_keepalive else -1.0)  # fmt: skip
         self._where = f"{'https' if tls else 'http'}://{_authority(host, port, tls)}"
         self._delivery: Delivery | None = None
+        if (opt.body_key is None) != (opt.headers_key is None):
+            raise ConfigError("body_key and headers_key go together", key="body_key" if opt.body_key else "headers_key")
+        self._records: Sequence[Record] = ()
+        self._at = 0  # which record of the delivery is on its way (body_key)
+        self._taken = ("", 0)  # stream, and the sequence number of the first record that the server doesn't have
 
     def deliver(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        if self.opt.body_key is None:
+            self._request(delivery, delivery.body, {"Content-Type": delivery.content_type})
+            return
+        # After a retry the same records come again; those that the server has are not sent twice.
+        stream, taken = self._taken
+        chunk = delivery.chunk
+        self._records = chunk.records
+        self._at = min(max(0, taken - chunk.seq), chunk.count) if stream == delivery.stream_id else 0
+        self._next_record(delivery)
+
+    def close(self) -> None:
+        self._client.close()
+        self._delivery = None
+
+    def _request(self, delivery: Delivery, body: bytes, headers: dict[str, str]) -> None:
+        """Send one request; `headers` are those that the user's replace."""
         opt, chunk, tag = self.opt, delivery.chunk, quote(delivery.chunk.tag)
-        body = delivery.body
-        headers = {"Content-Type": delivery.content_type}
         if opt.identity:
             headers["Edgebit-Agent"] = quote(self.ctx.agent_id)
             headers["Edgebit-Stream"] = quote(delivery.stream_id)
-            headers["Edgebit-Sequence"] = str(chunk.seq)
-            headers["Edgebit-Count"] = str(chunk.count)
+            headers["Edgebit-Sequence"] = str(chunk.seq + self._at)
+            headers["Edgebit-Count"] = str(chunk.count if opt.body_key is None else 1)
             headers["Edgebit-Tag"] = tag
         if opt.header_tag:
             headers[opt.header_tag] = tag
@@ -138,24 +150,52 @@ class Http(Output):
             uri = uri.replace("{agent}", quote(self.ctx.agent_id))
         self._client.request(self._method, uri, all_headers, body, self._answered)
 
-    def close(self) -> None:
-        self._client.close()
-        self._delivery = None
+    def _next_record(self, delivery: Delivery) -> None:
+        """With body_key: the request for the next record, or the end."""
+        chunk, opt = delivery.chunk, self.opt
+        self._taken = (delivery.stream_id, chunk.seq + self._at)
+        if self._at == chunk.count:
+            self._delivery = None
+            delivery.delivered()
+            return
+        record = self._records[self._at]
+        body, given = opt.body_key.get(record), opt.headers_key.get(record)
+        headers = {"Content-Type": delivery.content_type}
+        try:
+            if not isinstance(body, str) or not isinstance(given, dict):
+                raise ValueError("it has no text in body_key, or no map in headers_key")
+            for name, value in given.items():
+                if isinstance(value, str):
+                    _check_header(name, value)
+                    headers = {n: v for n, v in headers.items() if n.lower() != name.lower()}
+                    headers[name] = value
+        except (ValueError, ConfigError) as error:
+            self._delivery = None
+            delivery.reject(f"{self._where}: {error}", [self._at])
+            return
+        self._request(delivery, body.encode("utf-8", "surrogateescape"), headers)
 
     def _answered(self, status: int, headers: dict[str, str], body: bytes, why: str) -> None:
-        delivery, self._delivery = self._delivery, None
+        delivery = self._delivery
         if delivery is None:
             return
         if 200 <= status < 300:
+            if self.opt.body_key is not None:
+                self._at += 1
+                self._next_record(delivery)
+                return
+            self._delivery = None
             delivery.delivered()
             return
+        self._delivery = None
         if not status:
             delivery.retry(f"{self._where}: {why}")
             return
         text = " ".join(body[: 4 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
         said = f'; the server says: "{text}"' if text else ""
         if status in _REJECT:
-            delivery.reject(f"{self._where}: HTTP {status}, {_REJECT[status]}{said}")
+            which = None if self.opt.body_key is None else [self._at]
+            delivery.reject(f"{self._where}: HTTP {status}, {_REJECT[status]}{said}", which)
             return
         if 300 <= status < 400:
             target = headers.get("location", "")

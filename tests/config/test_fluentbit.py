@@ -152,3 +152,31 @@ def test_no_storage_path_no_disk(agent, tmp_path):
 def test_storage_sync(tmp_path):
     text = "[SERVICE]\nstorage.path q\nstorage.sync full\n[INPUT]\nName dummy\n[OUTPUT]\nName http\n"
     assert buffers(tmp_path, text) == [{"sync": "always"}]
+
+
+@pytest.mark.parametrize(("output", "format", "expected"), [
+    ("Name file\nTemplate x\nDelimiter comma\nJson_Date_Key false\n", "out_file", {"mkdir": False}),
+    ("Name file\nFormat csv\nLabel_Delimiter space\n", "csv", {"csv_quote": "fluent-bit"}),
+    ("Name stdout\nJson_Date_Key false\n", "text", {}),
+    ("Name stdout\nFormat msgpack\n", "msgpack", {}),
+    ("Name tcp\n", "msgpack", {"port": 5170}),
+    ("Name udp\nRaw_Message_Key $log\n", "msgpack", {"raw_message_key": "$log"}),
+    ("Name http\nnet.connect_timeout 3\nhttp.response_timeout 4\n", "json",
+     {"connect_timeout": 3, "response_timeout": 4, "identity": False}),
+    ("Name syslog\nMode tls\ntls.debug 1\n", "syslog", {"tls": True}),
+])  # fmt: skip
+def test_outputs_have_fluent_bits_defaults_and_ignore_options_of_other_formats(agent, output, format, expected):
+    made = agent("[INPUT]\nName dummy\n[OUTPUT]\nMatch *\n" + output)
+    opt = made.outputs[0].plugin.opt
+    assert made.said == []
+    assert opt.format == format
+    assert {key: getattr(opt, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(("output", "match"), [
+    ("Name kafka\n", "Fluent Bit's output kafka is not there yet; use http"),
+    ("Name http\nProxy http://x:1\n", "proxy: there are no proxies"), ("Name file\nMkdr on\n", 'did you mean "mkdir"'),
+])  # fmt: skip
+def test_outputs_and_options_that_are_not_there(agent, output, match):
+    with pytest.raises(ConfigError, match=match):
+        agent("[INPUT]\nName dummy\n[OUTPUT]\nMatch *\n" + output)

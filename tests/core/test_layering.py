@@ -30,7 +30,7 @@ PURE = {
 }
 MAY = {
     "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs"},
-    "outputs": CONTRACTS | {"edgebit.wire", "edgebit.net"},
+    "outputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.record_accessor"},
     "parsers": PURE | {"edgebit.parsers", "edgebit.wire"},
     "filters": PURE | {"edgebit.filters"},
     "formats": PURE | {"edgebit.formats"},

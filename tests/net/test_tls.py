@@ -166,3 +166,14 @@ def test_a_refused_certificate_is_told_as_such():
 
 def test_the_key_password_is_a_secret():
     assert [option.name for option in TLS_OPTIONS if option.secret] == ["tls.key_passwd"]
+
+
+def test_versions_and_ciphers():
+    context = client_context(options(min_version="TLSv1.3"))
+    assert (context.minimum_version, context.maximum_version) == (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
+    context = client_context(options(max_version="TLSv1.2", ciphers="ECDHE-RSA-AES256-GCM-SHA384"))
+    assert context.maximum_version == ssl.TLSVersion.TLSv1_2
+    names = {cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"}
+    assert names == {"ECDHE-RSA-AES256-GCM-SHA384"}
+    with pytest.raises(SourceError, match=r"tls\.ciphers nonsense: there is none of these"):
+        client_context(options(ciphers="nonsense"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgebit import build
+from edgebit import tables
 from edgebit.errors import ConfigError
 from edgebit.net import rotation
 from edgebit.options import Option, Setting, boolean, read
@@ -17,7 +17,7 @@ from edgebit.outputs.file import File
 from fakes import FakeContext
 from fakes.delivery import FakeDelivery
 
-TABLE = (*File.OPTIONS, *build.format_option(File), Option("csv_column_names", boolean, False, ""))
+TABLE = (*File.OPTIONS, *tables.format_option(File), Option("csv_column_names", boolean, False, ""))
 NAME = re.compile(r"log\.\d{8}_\d{6}_[0-9a-f]{8}(\.gz)?")
 
 

@@ -374,3 +374,54 @@ def test_output_to_collector(ctx, tmp_path, format_class, compress):
     assert {key: stream[key] for key in expected} == expected
     output.close()
     collector.close()
+
+
+# -- a request for each record -----------------------------------------------------------------------------------------
+
+
+def by_record(*records):
+    chunk = Chunk("t", [from_dict(1, fields) for fields in records], seq=5)
+    return FakeDelivery(chunk=chunk, count=len(records))
+
+
+def one(body, **headers):
+    return {"b": {"text": body}, "h": headers}
+
+
+KEYS = {"body_key": "$b['text']", "headers_key": "$h"}
+
+
+def test_body_and_headers_from_each_record(sender):
+    s = sender(**KEYS, identity=False)
+    assert s.send(by_record(one("é", **{"X-A": "1", "content-type": "text/x"}), one("two", n=5))).answer == "delivered"
+    (_, _, first, body), (_, _, second, other) = s.peer.requests
+    assert (body, first["x-a"], first["content-type"]) == ("é".encode(), "1", "text/x")
+    assert (other, second["content-type"]) == (b"two", "application/x-ndjson")
+
+
+def test_records_that_the_server_has_are_not_sent_twice_after_a_retry(sender):
+    s = sender(answer(200), answer(500), answer(200), **KEYS)
+    records = [one("1"), one("2"), one("3")]
+    assert s.send(by_record(*records)).answer == "retry"
+    assert s.send(by_record(*records)).answer == "delivered"
+    assert [body for *_, body in s.peer.requests] == [b"1", b"2", b"2", b"3"]
+    assert [headers["edgebit-sequence"] for *_, headers, _ in s.peer.requests] == ["5", "6", "6", "7"]
+
+
+@pytest.mark.parametrize("bad", [{"h": {}}, {"b": {"text": 5}, "h": {}}, {"b": {"text": "x"}}, one("x", **{"a b": "y"}),
+                                 one("x", a="line\nend")])  # fmt: skip
+def test_record_that_makes_no_request_is_rejected_alone(sender, bad):
+    s = sender(**KEYS)
+    delivery = s.send(by_record(one("1"), bad))
+    assert (delivery.answer, delivery.answers[0][2]) == ("reject", [1])
+    assert len(s.peer.requests) == 1
+
+
+def test_refused_record_is_named(sender):
+    s = sender(answer(200), answer(400), **KEYS)
+    assert s.send(by_record(one("1"), one("2"), one("3"))).answers[0][2] == [1]
+
+
+def test_body_key_needs_headers_key(ctx):
+    with pytest.raises(ConfigError, match="go together"):
+        Http(options(body_key="b"), ctx)

@@ -17,6 +17,7 @@ from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
 from edgebit.notify import Notifier
 from edgebit.reporter import Reporter
+from edgebit.state import StateDir
 from edgebit.stats import Stats
 from edgebit.supervisor import Host, Shared
 
@@ -24,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgebit.buffer.streams import Lock
+    from edgebit.buffer.restore import RestorableBuffer
     from edgebit.config.model import Config
     from edgebit.log import Sink
     from edgebit.loop import Timer
@@ -59,7 +60,7 @@ class Agent:
         self._svc = svc
         self._notifier = Notifier(env, self.log)
         self._reporter = Reporter(self.stats.ledger, self.pipeline.routes, self.shared.state_dir, self.loop, self.log)
-        self._lock: Lock | None = None
+        self._state: StateDir | None = None
         self._commit_timer: Timer | None = None
         self.ready = False
         self.stopping = False
@@ -109,7 +110,7 @@ class Agent:
 
     def _open_state(self) -> None:
         """Take the state directory and open the buffers in it. Raises StateError."""
-        path = self.shared.state_dir
+        path, lock = self.shared.state_dir, None
         on_disk = [route for route in self.pipeline.routes if route.open_buffer is not None]
         if not path:
             if on_disk:
@@ -118,17 +119,21 @@ class Agent:
         if on_disk or any(host.plugin.keeps_state for host in self.inputs):
             from edgebit.buffer.streams import Lock
 
-            self._lock = Lock(path)
+            lock = Lock(path)
         else:
             try:
                 os.makedirs(path, mode=0o750, exist_ok=True)
             except OSError as error:
                 self.log.warn(f"cannot make the state directory: {reason(error)}; dead letters and the ledger can't be "
                               "kept. Make it, or name another one in service.state_dir")  # fmt: skip
+        buffers: list[RestorableBuffer] = []
+        if os.path.isdir(path):
+            self._state = StateDir(path, lock, buffers, self.loop, self.log, self._on_restored)
         self._reporter.load()
         for route in on_disk:
             assert route.open_buffer is not None
-            route.buffer = route.sender.buffer = route.open_buffer()
+            buffers.append(route.open_buffer())
+            route.buffer = route.sender.buffer = buffers[-1]
         for directory, owner in self.orphans().items():
             self.log.warn(f"{directory} holds records of {owner or 'an unknown output'}, which is not configured; they are "
                           "kept. See: edgebit buffer ls")  # fmt: skip
@@ -179,14 +184,14 @@ class Agent:
                     self.stats.ledger.lost(route.name, "not delivered before the stop", len(records))
                 else:
                     again += len(records)
-            if waiting and route.open_buffer is not None:
+            if waiting and route.open_buffer is not None and not route.buffer.gone:
                 self.log.info(f"{waiting} records for {route.name} wait on disk for the next start")
             if again:
                 self.log.info(f"{again} records for {route.name} are not delivered yet; their inputs kept the position "
                               "and read them again at the next start")  # fmt: skip
         self._reporter.save()
-        if self._lock is not None:
-            self._lock.close()
+        if self._state is not None:
+            self._state.close()
         for line in self.stats.lines():
             self.log.info(line)
         self.log.info("stopped")
@@ -226,6 +231,11 @@ class Agent:
 
     def _on_change(self) -> None:
         self._changed = True
+
+    def _on_restored(self) -> None:
+        self._reporter.save(anew=True)
+        for host in self.inputs:
+            host.plugin.state_lost()
 
     def _on_exit(self, why: str, status: int) -> None:
         if not self.stopping:

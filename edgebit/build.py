@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from edgebit.buffer.restore import RestorableBuffer
     from edgebit.config.model import Config
     from edgebit.loop import Clock
     from edgebit.parsers.multiline import Definition
@@ -176,25 +177,27 @@ class _Builder:
         return route
 
     def open_disk_buffer(self, host: OutputHost, route: Route, buf: Options, storage: str,
-                         lost: Callable[[str, int, int, str], object], clocks: BufferClocks) -> Buffer:  # fmt: skip
+                         lost: Callable[[str, int, int, str], object],
+                         clocks: BufferClocks) -> RestorableBuffer:  # fmt: skip
         """The buffer of an output with what is stored of it. Raises StateError if the directory can't be used."""
-        from edgebit.buffer.disk import DiskBuffer
         from edgebit.buffer.files import Files
-        from edgebit.buffer.log import Log as DiskLog
+        from edgebit.buffer.restore import RestorableBuffer, RestorableLog
         from edgebit.buffer.streams import Streams
 
         files = Files()
-        directory = Streams(files, self.shared.state_dir).of(host.name, self.new_stream_id())
-        log = DiskLog(files, directory, buf.disk, note=host.log.warn,
-                      lost=lambda why, count, first, stream: lost(why, count, first, stream.hex()))  # fmt: skip
+        streams = Streams(files, self.shared.state_dir)
+        directory = streams.of(host.name, self.new_stream_id())
+        log = RestorableLog(files, directory, buf.disk, note=host.log.warn,
+                            lost=lambda why, count, first, stream: lost(why, count, first, stream.hex()))  # fmt: skip
         try:
             log.open()
         except OSError as error:
             raise StateError(f"{directory} can't be used for the buffer of {host.name}: {reason(error)}; the agent's user "
                              "must own it, and it needs room for the option disk") from None  # fmt: skip
-        disk = DiskBuffer(buf.memory, buf.overflow, self.new_stream_id(), lost, buf.batch_size, clocks=clocks, log=log,
-                          trouble=Trouble(host.log, clocks.monotonic), spill=storage == "hybrid",
-                          spill_after=buf.spill_after, sync=buf.sync, max_age=buf.max_age)  # fmt: skip
+        disk = RestorableBuffer(buf.memory, buf.overflow, self.new_stream_id(), lost, buf.batch_size, clocks=clocks,
+                                log=log, trouble=Trouble(host.log, clocks.monotonic), spill=storage == "hybrid",
+                                spill_after=buf.spill_after, sync=buf.sync, max_age=buf.max_age)  # fmt: skip
+        disk.renew = lambda usurped: streams.renew(directory, host.name, usurped)
         host.stats.gauge("disk_bytes", lambda: log.disk_used)
         host.stats.gauge("disk_bytes_written", lambda: log.bytes_written)
         host.stats.gauge("disk_syncs", lambda: log.syncs)

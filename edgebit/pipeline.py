@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from edgebit.buffer.queue import Buffer
+    from edgebit.buffer.restore import RestorableBuffer
     from edgebit.log import Log, Trouble
     from edgebit.plugin import Filter
     from edgebit.record import Record
@@ -89,7 +90,7 @@ class Route:
 
     def __init__(self, name: str, matches: Callable[[str], bool], buffer: Buffer, sender: Sender) -> None:
         self.name, self.matches, self.buffer, self.sender = name, matches, buffer, sender
-        self.open_buffer: Callable[[], Buffer] | None = None  # for one on disk, opened when the agent starts
+        self.open_buffer: Callable[[], RestorableBuffer] | None = None  # for one on disk, opened when the agent starts
         self.parked: deque[tuple[Source, str, list[Record], int, Receipt | None]] = deque()
         self.held: dict[str, Source] = {}  # inputs that wait for this route
 

@@ -213,6 +213,9 @@ class Input(Plugin):
     def stop(self) -> None:
         """The agent is stopping: hand over what is complete, or what is left for good. `close` follows."""
 
+    def state_lost(self) -> None:
+        """The state directory was removed and made again: write again what is kept there. May be called when not open."""
+
 
 class IntervalInput(Input):
     """An input that takes a sample at a fixed interval. Paused, it takes none; what would have been sampled is not lost

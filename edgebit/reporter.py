@@ -103,8 +103,9 @@ class Reporter:
         route.sender.pump_soon()
         return True
 
-    def save(self) -> None:
-        """Write the ledger if it has changed."""
+    def save(self, anew: bool = False) -> None:
+        """Write the ledger if it has changed; `anew`: its file was removed."""
+        self._dirty = self._dirty or (anew and bool(self._ledger.entries))
         if not self._dirty or not self._path:
             return
         from edgebit.buffer.files import Files

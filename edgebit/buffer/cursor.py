@@ -98,6 +98,10 @@ class CursorFile:
         self._saved = state
         return len(data)
 
+    @property
+    def in_place(self) -> bool:
+        return self._file is None or self._file.in_place
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()

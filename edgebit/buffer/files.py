@@ -35,6 +35,11 @@ class File:
         """What was written is on the medium when this returns (fdatasync: the size never changes)."""
         os.fdatasync(self._fd)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the path still leads to this file: it may have been removed, or another file system mounted there."""
+        return in_place(self.path, self._fd)
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -131,3 +136,14 @@ class Files:
         """Bytes that an ordinary user could still write to this file system."""
         stat = os.statvfs(path)
         return stat.f_bavail * stat.f_frsize
+
+
+def in_place(path: str, fd: int) -> bool:
+    """Whether a path leads to the file that is open as `fd`; True when that can't be told."""
+    try:
+        there, mine = os.stat(path), os.fstat(fd)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

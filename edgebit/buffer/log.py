@@ -162,6 +162,8 @@ class Log(Directory):
             self._told = max(self._told, header.after)
             self._last = (header.stream, header.last_seq)
             return self._chunk(segment, at, header, payload)
+        if upto is not None:
+            self.read_at = max(self.read_at, upto)  # also when nothing that can be read is left before it
         self._miss(self.written if before is None else before)
         return None
 

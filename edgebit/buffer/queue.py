@@ -42,6 +42,8 @@ class Buffer:
     max_age   seconds after which an undelivered record is dropped; 0 keeps it
     """
 
+    gone = False  # it was on disk, and its directory was removed: see restore.py
+
     def __init__(self, limit: int, overflow: str, stream_id: str, lost: Callable[[str, int, int, str], object],
                  chunk_size: int = LARGEST_CHUNK, *, clocks: Clocks, max_age: float = 0.0) -> None:  # fmt: skip
         self.limit, self.overflow, self.stream_id = limit, overflow, stream_id

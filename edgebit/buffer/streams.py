@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import zlib
 
+from edgebit.buffer.files import in_place
 from edgebit.errors import StateError, reason
 
 TYPE_CHECKING = False
@@ -86,6 +87,17 @@ class Streams:
                              "directory and be able to write there") from None  # fmt: skip
         return directory
 
+    def renew(self, directory: str, output: str, usurped: bool) -> None:
+        """Make the directory of a running output's buffer again. What stands in its place, an older state of it on a medium
+        that was away, say, gets another name and owner: an orphan, which may be delivered with `edgebit buffer`. Raises
+        OSError."""
+        if usurped:
+            aside = f"{directory}-{os.urandom(2).hex()}"
+            os.rename(directory, aside)
+            self._sign(aside, f"{output} (found {os.path.basename(aside)})")
+        self.files.makedirs(directory)
+        self._sign(directory, output)
+
     def orphans(self, outputs: set[str]) -> dict[str, str]:
         """Directories that hold something and belong to none of these outputs."""
         return {
@@ -104,24 +116,43 @@ class Lock:
     however it ends."""
 
     def __init__(self, state_dir: str) -> None:
+        self.state_dir, self._path = state_dir, os.path.join(state_dir, "lock")
+        self._fd = self._take()
+
+    def _take(self) -> int:
         import fcntl
 
-        path = os.path.join(state_dir, "lock")
         try:
-            os.makedirs(state_dir, mode=0o750, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            os.makedirs(self.state_dir, mode=0o750, exist_ok=True)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise StateError(f"the state directory {state_dir} can't be used: {reason(error)}; make it, give it to the "
+            raise StateError(f"the state directory {self.state_dir} can't be used: {reason(error)}; make it, give it to the "
                              "agent's user, or name another one in service.state_dir") from None  # fmt: skip
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = os.read(self._fd, 32).decode(errors="replace").strip()
+            owner = os.read(fd, 32).decode(errors="replace").strip()
+            os.close(fd)
+            raise InUse(f"another edgebit (process {owner}) uses the state directory {self.state_dir}; stop it, "
+                        "or give this one a service.state_dir of its own") from None  # fmt: skip
+        try:
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+        except OSError:
+            pass  # the number is for people only, and the disk may be full
+        return fd
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the lock file is still there: the state directory may have been removed, or mounted over."""
+        return in_place(self._path, self._fd)
+
+    def renew(self) -> None:
+        """Take the lock of the directory that is there now, made if need be. Raises StateError."""
+        if not self.in_place:
+            fd = self._take()
             os.close(self._fd)
-            raise InUse(f"another edgebit (process {owner}) uses the state directory {state_dir}; stop it, "
-                             "or give this one a service.state_dir of its own") from None  # fmt: skip
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+            self._fd = fd
 
     def close(self) -> None:
         os.close(self._fd)

@@ -97,6 +97,10 @@ class Tail(Input):
             file.close()
         self._watcher.close()
 
+    def state_lost(self) -> None:
+        if self._is_open:
+            self._keeper.lost()
+
     def pause(self) -> None:
         self._reader.paused = self._watcher.slow = True  # names are still looked after: no rotation is missed
 

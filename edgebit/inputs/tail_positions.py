@@ -69,6 +69,11 @@ class Keeper:
         if self._path and not self.closed:
             self._timers.after("save", self._saved_at + self._interval - self._ctx.clock.monotonic(), self.save)
 
+    def lost(self) -> None:
+        """The file was removed: save it again."""
+        self._dirty = True
+        self.save()
+
     def save(self, last: bool = False) -> None:
         """Write the checkpoint now, if anything changed."""
         self._saved_at = self._ctx.clock.monotonic()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from core.test_agent import Script, Sink2, drain, make
@@ -42,7 +43,7 @@ def stop(agent):
 
 def crash(agent):
     """kill -9: nothing is closed in order; the kernel gives back the lock."""
-    agent._lock.close()
+    agent._state._lock.close()
 
 
 @pytest.mark.parametrize("storage", ["filesystem", "hybrid"])
@@ -153,7 +154,7 @@ def test_losses_are_kept_over_a_restart_and_told_to_the_collector(make, tmp_path
 
 def crash_without_lock(agent):
     """A memory-only agent holds no lock."""
-    assert agent._lock is None
+    assert agent._state._lock is None
 
 
 def test_losses_during_an_outage_are_told_once_when_it_ends(make):
@@ -174,6 +175,92 @@ def test_damaged_ledger_is_set_aside(make, tmp_path):
     agent, _, _ = start(make)
     assert (tmp_path / "state/ledger.json.bad").exists()
     assert any("can't be understood" in line for line in agent.lines)
+
+
+# -- removed while it runs ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("storage", ["filesystem", "hybrid"])
+def test_removed_state_directory_is_made_again_with_all_that_waits(make, tmp_path, storage):
+    agent, script, _ = start(make, storage, "memory='16KiB'", up=False)
+    for i in range(200):
+        script.send(f"{i:0500d}")
+    agent.fake.run_for(10)
+    shutil.rmtree(tmp_path / "state")
+    for i in range(200, 210):
+        script.send(f"{i:0500d}")
+    agent.fake.run_for(12)
+    said = [line for line in agent.lines if "[ warn] [agent]" in line]
+    assert len(said) == 1
+    assert "is made again, with 2" in said[0]
+    crash(agent)
+    agent, _, sink = start(make, storage)
+    agent.fake.run_for(5)
+    assert [int(text) for text in sink.texts] == list(range(210))
+    assert not agent.stats.ledger.entries
+
+
+def test_state_directory_that_can_not_be_made_again(make, tmp_path):
+    """It goes on in memory, delivers what was stored, and stores again when it can."""
+    agent, script, sink = start(make, more="memory='16KiB'", up=False)
+    for i in range(100):
+        script.send(f"{i:0500d}")
+    agent.fake.run_for(3)
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").write_text("in the way")
+    agent.fake.run_for(10)
+    script.send("100", "101")
+    sink.up = True
+    agent.fake.run_for(5)
+    assert [int(text) for text in sink.texts] == list(range(102))
+    sink.up = False
+    script.send("102")
+    agent.fake.run_for(60)
+    said = [line for line in agent.lines if "state directory" in line]
+    assert len(said) == 1
+    assert "can't be made again (" in said[0]
+    (tmp_path / "state").unlink()
+    agent.fake.run_for(8)
+    assert "is made again, with " in [line for line in agent.lines if "state directory" in line][1]
+    crash(agent)
+    agent, _, sink = start(make)
+    agent.fake.run_for(5)
+    assert [int(text) for text in sink.texts if int(text) > 101] == [102]
+    assert not agent.stats.ledger.entries
+
+
+def test_stop_while_the_state_directory_is_gone_counts_what_waits(make, tmp_path):
+    agent, script, _ = start(make, more="memory='16KiB'", up=False)
+    for i in range(100):
+        script.send(f"{i:0500d}")
+    agent.fake.run_for(3)
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").write_text("in the way")
+    agent.fake.run_for(10)
+    stop(agent)
+    assert sum(entry.count for entry in agent.stats.ledger.entries.values()) == 100
+    assert not any("wait on disk for the next start" in line for line in agent.lines)
+
+
+def test_older_state_that_comes_back_is_kept_as_an_orphan(make, tmp_path):
+    """A medium that was taken out and is mounted again holds what waited then."""
+    agent, script, sink = start(make, up=False)
+    script.send("a")
+    agent.fake.run_for(3)
+    (tmp_path / "state").rename(tmp_path / "away")
+    agent.fake.run_for(6)
+    script.send("b")
+    agent.fake.run_for(3)
+    shutil.rmtree(tmp_path / "state")
+    shutil.copytree(tmp_path / "away", tmp_path / "state")
+    agent.fake.run_for(6)
+    orphans = agent.orphans()
+    assert [owner.startswith("out (found ") for owner in orphans.values()] == [True]
+    crash(agent)
+    agent, _, sink = start(make)
+    agent.fake.run_for(5)
+    assert sink.texts == ["a", "b"]
+    assert any("holds records of out (found " in line for line in agent.lines)
 
 
 def test_unusable_state_directory_is_a_clear_error(make, tmp_path):

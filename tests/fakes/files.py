@@ -71,6 +71,10 @@ class SimFile:
         error = self._error(writes=False)
         self._sim._sync(self.path, self._inode, error or (EROFS if self._sim.readonly and self._inode.unsynced else 0))
 
+    @property
+    def in_place(self) -> bool:
+        return self._sim._names.get(self.path) is self._inode
+
     def close(self) -> None:
         self._open = False
 

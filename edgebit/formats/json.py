@@ -116,9 +116,9 @@ class Objects(Lines):
                 hidden = ""
         return "{" + ",".join(parts) + hidden + "}"
 
-    def objects(self, chunk: Chunk) -> list[str]:
-        records = chunk.records
-        return self.rows(records, range(chunk.seq, chunk.seq + len(records)))
+    def bare(self, texts: str) -> bool:
+        return ('"' not in texts and "\\" not in texts and texts.isprintable()
+                and (texts.isascii() if self.ascii else True))  # fmt: skip
 
     def clean(self, text: str) -> str:
         """The same for text that may not be escaped."""
@@ -153,7 +153,7 @@ class Json(_Dated):
     stream = False
 
     def encode(self, chunk: Chunk) -> bytes:
-        return self.encoded("[" + ",".join(self.objects(chunk)) + "]")
+        return self.encoded("[" + self.written(chunk.records, chunk.seq, tail=",")[:-1] + "]")
 
 
 class JsonLines(_Dated):
@@ -163,7 +163,7 @@ class JsonLines(_Dated):
     content_type = "application/x-ndjson"
 
     def encode(self, chunk: Chunk) -> bytes:
-        return self.encoded("".join([f"{line}\n" for line in self.objects(chunk)]))
+        return self.encoded(self.written(chunk.records, chunk.seq))
 
 
 class JsonStream(_Dated):
@@ -173,7 +173,7 @@ class JsonStream(_Dated):
     content_type = "application/json"
 
     def encode(self, chunk: Chunk) -> bytes:
-        return self.encoded("".join(self.objects(chunk)))
+        return self.encoded(self.written(chunk.records, chunk.seq, tail=""))
 
 
 class Plain(Objects):
@@ -188,7 +188,7 @@ class Plain(Objects):
         self.stamp = lambda time_ns: ""
 
     def encode(self, chunk: Chunk) -> bytes:
-        return self.encoded("".join([f"{line}\n" for line in self.objects(chunk)]))
+        return self.encoded(self.written(chunk.records, chunk.seq))
 
 
 class OutFile(Objects):
@@ -207,4 +207,4 @@ class OutFile(Objects):
 
     def encode(self, chunk: Chunk) -> bytes:
         head = chunk.tag.encode("utf-8", "replace").decode() + ": "
-        return self.encoded("".join([f"{head}{line}\n" for line in self.objects(chunk)]))
+        return self.encoded(self.written(chunk.records, chunk.seq, lead=head))

@@ -225,7 +225,11 @@ class Option:
 
 
 class Options:
-    """The values of one table as attributes: ``opt.interval_sec``."""
+    """The values of one table as attributes: ``opt.interval_sec``.
+
+    `in_order` has what was given for options that may be given several times, as (name in lower case, typed value), in
+    the order of the file: for plugins to which the order of different options matters.
+    """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self.__dict__.update(values or {})
@@ -258,38 +262,35 @@ def read(table: Iterable[Option], settings: Iterable[Setting], owner: str, where
     table = list(table)
     rows = {name.lower(): option for option in table for name in (option.name, *option.also)}
     given: dict[str, Setting] = {}
+    parsed: dict[str, Any] = {}
+    in_order: list[tuple[str, Any]] = []
     for setting in settings:
-        key = setting.key.lower()
-        option = rows.get(key)
+        option = rows.get(setting.key.lower())
         if option is None:
-            near = nearest(key, list(rows))
+            near = nearest(setting.key.lower(), list(rows))
             hint = (
                 f'did you mean "{near}"?' if near else "it takes: " + ", ".join(sorted(o.name.lower() for o in table))
             )
             raise ConfigError(f"{owner} has no such option; {hint}", setting.where, setting.key)
         key = option.name.lower()
-        if key in given:
-            if not option.multiple:
-                raise ConfigError(f"set twice, the first time at {given[key].where}", setting.where, setting.key)
-            before = given[key].value
-            both = (before if isinstance(before, list) else [before]) + (
-                setting.value if isinstance(setting.value, list) else [setting.value]
-            )
-            setting = Setting(setting.key, both, given[key].where)
-        given[key] = setting
-    values = {}
-    for option in table:
-        found = given.get(option.name.lower())
-        if found is None:
-            if option.default is REQUIRED:
-                raise ConfigError(f'{owner} needs the option "{option.name}": {option.help}', where)
-            values[option.attribute] = option.default
-            continue
+        if key in given and not option.multiple:
+            raise ConfigError(f"set twice, the first time at {given[key].where}", setting.where, setting.key)
+        given.setdefault(key, setting)
         try:
-            values[option.attribute] = option.parse(found.value)
+            value = option.parse(setting.value)
         except BadValue as error:
-            shown = "***" if option.secret else repr(found.value)
-            raise ConfigError(f"must be {error}, not {shown}", found.where, found.key) from None
+            shown = "***" if option.secret else repr(setting.value)
+            raise ConfigError(f"must be {error}, not {shown}", setting.where, setting.key) from None
+        if option.multiple:
+            in_order += [(key, one) for one in value]
+            value = parsed.get(key, []) + value
+        parsed[key] = value
+    values: dict[str, Any] = {"in_order": in_order}
+    for option in table:
+        key = option.name.lower()
+        if key not in parsed and option.default is REQUIRED:
+            raise ConfigError(f'{owner} needs the option "{option.name}": {option.help}', where)
+        values[option.attribute] = parsed.get(key, option.default)
     return Options(values)
 
 

@@ -58,7 +58,9 @@ class FilterStep:
     def __init__(self, name: str, matches: Callable[[str], bool], filter: Filter, stats: Counters,
                  trouble: Trouble) -> None:  # fmt: skip
         self.name, self.matches, self.filter, self.stats, self.trouble = name, matches, filter, stats, trouble
-        self.origin: Origin | None = None  # of the batch that the filter works on, if it emits
+        self.source: Source | None = None  # of the batch that the filter works on
+        self.origin: Origin | None = None  # and all about where it comes from, if the filter emits
+        self.waiting: dict[str, Source] = {}  # inputs that wait for this filter
         self.held = False  # records of its own wait for room
         self._refused: set[str] = set()
 
@@ -163,6 +165,7 @@ class Pipeline:
             before = len(records)
             step.stats.add("records", before)
             emits = step.filter.emits
+            step.source = source
             if emits:
                 step.origin = Origin(source, receipt, path, step in path)
             try:
@@ -213,7 +216,7 @@ class Pipeline:
             self._plan.clear()
         steps = [step for step in self.filters if step.matches(tag)]
         routes = [route for route in self.routes if route.matches(tag)]
-        plan = (steps, routes, any(step.filter.emits for step in steps))
+        plan = (steps, routes, any(step.filter.emits and step.filter.parts for step in steps))
         self._plan[tag] = plan
         if not plan[1] and tag not in self._unmatched and len(self._unmatched) < 100:
             self._unmatched.add(tag)
@@ -250,15 +253,35 @@ class Pipeline:
                 route.sender.pump_soon()
             if route.held and not route.parked and route.buffer.used <= route.buffer.limit * 3 // 4:
                 held, route.held = route.held, {}
-                for name, source in held.items():
-                    if not any(name in other.held for other in self.routes):
-                        source.unhold()
+                self._resume(held)
             route.buffer.relax()
+
+    def hold_for(self, step: FilterStep) -> None:
+        """The input of the batch that this filter works on shall wait until `resume_for`."""
+        source = step.source
+        if source is not None and source.name not in step.waiting:
+            step.waiting[source.name] = source
+            source.hold()
+
+    def resume_for(self, step: FilterStep) -> None:
+        """Nothing waits for this filter any longer."""
+        if step.waiting:
+            held, step.waiting = step.waiting, {}
+            self._resume(held)
+
+    def _resume(self, held: dict[str, Source]) -> None:
+        for name, source in held.items():
+            if not any(name in route.held for route in self.routes) and not any(
+                name in f.waiting for f in self.filters
+            ):
+                source.unhold()
 
     @property
     def idle(self) -> bool:
         """Everything that was taken has been delivered."""
-        return all(route.sender.empty and not route.parked for route in self.routes)
+        return all(route.sender.empty and not route.parked for route in self.routes) and all(
+            step.filter.idle for step in self.filters
+        )
 
 
 def _joined(receipts: list[Receipt]) -> Receipt:

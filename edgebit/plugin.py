@@ -106,6 +106,15 @@ if TYPE_CHECKING:
             """
             ...
 
+        def print(self, data: bytes) -> None:
+            """Write whole lines to standard output. If its reader is slow, the input of the batch waits."""
+            ...
+
+        @property
+        def printed(self) -> bool:
+            """All that `print` was given is written."""
+            ...
+
         def exit_agent(self, status: int = 0) -> None:
             """The user asked for the agent to end here, after this batch, with this exit status."""
             ...
@@ -304,6 +313,9 @@ class Filter(Plugin):
     """
 
     emits: ClassVar[bool] = False
+    parts: ClassVar[bool] = (
+        True  # of one that emits: records of a batch part ways; False if it emits its own records only
+    )
 
     def __init__(self, opt: Options, ctx: FilterContext) -> None:
         self.opt, self.ctx = opt, ctx
@@ -315,6 +327,11 @@ class Filter(Plugin):
         """The records that go on; may be the same list. A record is never changed in place: it is a tuple. If it raises,
         the batch goes on as it came, and what was emitted all the same is not taken back."""
         raise NotImplementedError
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is left to do; a stopping agent waits for that, as long as it waits at all."""
+        return True
 
     def stop(self) -> None:
         """The inputs have ended, the outputs go on: emit all that is kept, and keep nothing from now on."""

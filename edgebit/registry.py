@@ -37,9 +37,19 @@ PLUGINS: dict[str, dict[str, str]] = {
         "syslog-rfc5424": "edgebit.parsers.syslog:Rfc5424",
     },
     "filter": {
+        "expect": "edgebit.filters.expect:Expect",
         "grep": "edgebit.filters.grep:Grep",
+        "log_to_metrics": "edgebit.filters.log_to_metrics:LogToMetrics",
+        "modify": "edgebit.filters.modify:Modify",
+        "nest": "edgebit.filters.nest:Nest",
         "parser": "edgebit.filters.parser:Parser",
         "record_modifier": "edgebit.filters.record_modifier:RecordModifier",
+        "rewrite_tag": "edgebit.filters.rewrite_tag:RewriteTag",
+        "script": "edgebit.filters.script:Script",
+        "stdout": "edgebit.filters.stdout:Stdout",
+        "sysinfo": "edgebit.filters.sysinfo:Sysinfo",
+        "throttle": "edgebit.filters.throttle:Throttle",
+        "type_converter": "edgebit.filters.type_converter:TypeConverter",
     },
     "format": {
         "cbor": "edgebit.formats.cbor:Cbor",
@@ -77,6 +87,17 @@ _HTTP = "use http with format json, and header for the key, if its records may b
 _COLLECTOR = "use http with format json and let Telegraf, Vector or a Fluent Bit in between write there"
 _CLOUD = "use http or mqtt and let a collector, or the provider's IoT gateway, write there"
 INSTEAD: dict[str, dict[str, str]] = {
+    "filter": {
+        "alter_size": "",
+        "aws": "add what you need with record_modifier, or ask for it in a script",
+        "checklist": "look the value up in a script",
+        "ecs": "",
+        "geoip2": "look the address up in a script, with the geoip2 package",
+        "lua": 'write the function in Python, for the filter "script"; it may return what it returned in Lua',
+        "nightfall": "",
+        "tensorflow": "",
+        "wasm": 'write the function in Python, for the filter "script"',
+    },
     "input": {
         "blob": "",
         "collectd": "let collectd's write_http plugin send to the input http",

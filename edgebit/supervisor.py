@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgebit.log import Sink
     from edgebit.loop import Loop, Timer, Watch
     from edgebit.net.resolve import Resolver
+    from edgebit.net.writing import Printer
     from edgebit.pipeline import FilterStep, Pipeline
     from edgebit.plugin import Filter, Input, Origin, Output, Plugin, Receipt
     from edgebit.record import Record
@@ -221,6 +222,7 @@ class FilterHost(Host):
         super().__init__(name, plugin_name, shared)
         self.pipeline: Pipeline | None = None
         self.step: FilterStep | None = None
+        self._printer: Printer | None = None
 
     @property
     def origin(self) -> Origin | None:
@@ -234,6 +236,28 @@ class FilterHost(Host):
         assert self.pipeline is not None
         assert self.step is not None
         return self.pipeline.emit_again(self.step, tag, records, kept)
+
+    def print(self, data: bytes) -> None:
+        if self._printer is None:
+            from edgebit.net.writing import Printer
+
+            self._printer = Printer(self)
+        if not self._printer.write(data, self._print_done) and self.pipeline is not None and self.step is not None:
+            self.pipeline.hold_for(self.step)
+
+    def _print_done(self) -> None:
+        if self.pipeline is not None and self.step is not None:
+            self.pipeline.resume_for(self.step)
+
+    @property
+    def printed(self) -> bool:
+        return self._printer is None or self._printer.idle
+
+    def _close(self) -> None:
+        super()._close()
+        if self._printer is not None:
+            self._printer.close()
+            self._printer = None
 
     def exit_agent(self, status: int = 0) -> None:
         # Not now: a batch is on its way through the filters.

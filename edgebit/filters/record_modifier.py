@@ -10,44 +10,38 @@ Worked out once for each shape; adding constants costs 0.1 µs a record.
 
 from __future__ import annotations
 
-from operator import itemgetter
-
 from edgebit.errors import ConfigError
-from edgebit.options import BadValue, Option, mapping, string
+from edgebit.filters.layout import picker, storable
+from edgebit.filters.words import first, rest_of
+from edgebit.options import BadValue, Option, string
 from edgebit.plugin import Filter
-from edgebit.record import Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from edgebit.filters.layout import Pick
     from edgebit.options import Options
     from edgebit.plugin import FilterContext
-    from edgebit.record import Record
-
-    Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    from edgebit.record import Record, Shape
 
 
 def fields(value: object) -> list[tuple[str, Any]]:
     """The type of the option `record`: names and values that a record can hold. Raises BadValue."""
-    pairs = mapping(value)
+    if isinstance(value, dict):
+        pairs = list(value.items())
+    else:
+        name, rest = first(string(value))
+        if not name or not rest:
+            raise BadValue('a table such as {site = "porto"} or texts such as "site porto"')
+        pairs = [(name, rest_of(rest))]
     for name, given in pairs:
-        if not _storable(given):
+        if not storable(given):
             raise BadValue(
                 f"a table of texts, numbers, booleans and lists or tables of these ({name} is something else)"
             )
     return pairs
-
-
-def _storable(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(map(_storable, value.values()))
-    if isinstance(value, list):
-        return all(map(_storable, value))
-    if isinstance(value, float):
-        return value - value == 0  # not an infinity, not NaN
-    return value is None or isinstance(value, (str, int))
 
 
 class RecordModifier(Filter):
@@ -57,14 +51,20 @@ class RecordModifier(Filter):
     OPTIONS = (
         Option("record", fields, [], 'field to add: a table, or "NAME VALUE"', multiple=True),
         Option("remove_key", string, [], "field to take out", multiple=True),
-        Option("allowlist_key", string, [], "field to keep, all others are taken out", multiple=True),
-        Option("whitelist_key", string, [], "the same as allowlist_key", multiple=True),
+        Option(
+            "allowlist_key",
+            string,
+            [],
+            "field to keep, all others are taken out",
+            multiple=True,
+            also=("whitelist_key",),
+        ),
         Option("uuid_key", string, "", "field to add with a random UUID, version 4"),
     )
 
     def __init__(self, opt: Options, ctx: FilterContext) -> None:
         super().__init__(opt, ctx)
-        keep = opt.allowlist_key + opt.whitelist_key
+        keep = opt.allowlist_key
         if keep and opt.remove_key:
             raise ConfigError("excludes allowlist_key: name the fields to take out or those to keep", key="remove_key")
         self._keeps = bool(keep)
@@ -106,8 +106,8 @@ class RecordModifier(Filter):
         """The shape that records of this one get (None: they end up empty), and what picks the values that stay."""
         stay = [i for i, name in enumerate(shape.names) if self._stays(name)]
         names = tuple(shape.names[i] for i in stay) + self._names
-        pick = None if len(stay) == len(shape.names) else _picker(stay)
-        plan = (Shape.of(names) if names else None, pick)
+        pick = None if len(stay) == len(shape.names) else picker(stay)
+        plan = (shape.derive(names) if names else None, pick)
         if shape.interned:
             shape.cache[self] = plan
         return plan
@@ -116,10 +116,3 @@ class RecordModifier(Filter):
         lower = name.lower()
         listed = lower in self._exact or lower.startswith(self._prefixes)
         return listed == self._keeps and name not in self._names
-
-
-def _picker(indexes: list[int]) -> Pick:
-    """A function that takes these out of a tuple, as a tuple."""
-    if len(indexes) > 1:
-        return itemgetter(*indexes)
-    return itemgetter(slice(indexes[0], indexes[0] + 1) if indexes else slice(0, 0))

@@ -132,6 +132,50 @@ class StandardOutput:
             self._writer.close()
 
 
+class Printer:
+    """Text for eyes to standard output: it waits here, and the caller bounds it, who stops when `write` says so. After a
+    failure nothing more is written."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._out = StandardOutput(ctx)
+        self._waiting: list[bytes] = []
+        self._busy = self._failed = False
+        self._written: Callable[[], object] = lambda: None
+        self._log = ctx.log
+
+    @property
+    def idle(self) -> bool:
+        return not self._busy
+
+    def write(self, data: bytes, written: Callable[[], object]) -> bool:
+        """Write; False if it has to wait: then `written` is called when all is out."""
+        if self._failed:
+            return True
+        self._waiting.append(data)
+        self._written = written
+        if not self._busy:
+            self._next()
+        return not self._busy
+
+    def _next(self) -> None:
+        data, self._waiting = b"".join(self._waiting), []
+        self._busy = True
+        self._out.write(data, self._done)
+
+    def _done(self, why: str) -> None:
+        self._busy = False
+        if why:
+            self._failed, self._waiting = True, []
+            self._log.warn(f"cannot print to standard output: {why}; nothing more is printed")
+        elif self._waiting:
+            self._next()
+            return
+        self._written()
+
+    def close(self) -> None:
+        self._out.close()
+
+
 def own_description(fd: int) -> int:
     """A descriptor for the same pipe, terminal or device as `fd`, non-blocking without `fd` becoming so.
 

@@ -142,3 +142,10 @@ def test_other_names_of_an_option():
     assert read(TABLE, settings(path="/x", **{"Net.Connect_Timeout": 3}), "input x").timeout == 3
     with pytest.raises(ConfigError, match="set twice, the first time at f"):
         read(TABLE, settings(path="/x", **{"net.timeout": 3, "timeout": 4}), "input x")
+
+
+def test_order_of_options_that_may_be_given_several_times():
+    table = (Option("set", string, [], "", multiple=True), Option("drop", string, [], "", multiple=True))
+    got = read(table, [Setting("SET", "a"), Setting("drop", ["b", "c"]), Setting("set", "d")], "filter x")
+    assert (got.set, got.drop) == (["a", "d"], ["b", "c"])
+    assert got.in_order == [("set", "a"), ("drop", "b"), ("drop", "c"), ("set", "d")]

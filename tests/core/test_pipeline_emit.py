@@ -171,3 +171,16 @@ def test_records_of_a_filters_own_wait_for_room(bench):
     for _ in range(20):
         settle(bench, out)
     assert not made.ctx.held
+
+
+def test_input_waits_for_a_filter_that_says_so(bench):
+    bench.output()
+    bench.filter(lambda rs: rs)
+    pipeline, one, two = bench.ready().pipeline, Source("1"), Source("2")
+    step = bench.filters[0]
+    pipeline.emit(one, "t", batch("x"))
+    pipeline.hold_for(step)
+    pipeline.hold_for(step)
+    pipeline.emit(two, "t", batch("x"))
+    pipeline.resume_for(step)
+    assert (one.calls, two.calls) == (["hold", "unhold"], [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from edgebit.log import DEBUG, Log, Sink
 from edgebit.loop import Timer, Watch
@@ -31,6 +31,7 @@ class FakeContext:
         self.losses: list[str] = []
         self.ended = self.exited = False
         self.status: int | None = None
+        self.output = b""
         self.stored: dict[str, list[tuple[int, int]]] = {}
 
     @property
@@ -65,15 +66,24 @@ class FakeContext:
     def finished(self) -> None:
         self.ended = True
 
+    def print(self, data: bytes) -> None:
+        self.output += data
+
+    printed = True
+
     def exit_agent(self, status: int = 0) -> None:
         self.exited, self.status = True, status
 
 
 class FakeFilterContext(FakeContext):
-    """A FilterContext. `origin` is what the test sets before it calls `process`; `kept` has the origins of each emit."""
+    """A FilterContext. `origin` is what the test sets before it calls `process`; `kept` has the origins of each emit;
+    `made` all that were made, whose loops are to be closed."""
+
+    made: ClassVar[list[FakeFilterContext]] = []
 
     def __init__(self, loop: FakeLoop | None = None) -> None:
         super().__init__(loop)
+        self.made.append(self)
         self.origin: Origin | None = None
         self.held = False
         self.kept: list[list[Origin]] = []

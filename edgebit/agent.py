@@ -56,7 +56,7 @@ class Agent:
         assert parts.pipeline is not None
         self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
         self.filters = parts.filters
-        self.warnings = config.warnings
+        self._config = config
         self._svc = svc
         self._notifier = Notifier(env, self.log)
         self._reporter = Reporter(self.stats.ledger, self.pipeline.routes, self.shared.state_dir, self.loop, self.log)
@@ -73,6 +73,11 @@ class Agent:
             host.on_exit = lambda status: self._on_exit("the end of the input is reached", status)
         self.loop.end_of_turn = self._end_of_turn
         self.loop.on_signal = self._on_signal
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not wrong with the configuration but worth knowing, a line each."""
+        return self._config.warnings
 
     @property
     def summary(self) -> str:
@@ -96,6 +101,8 @@ class Agent:
 
     def start(self) -> None:
         """Open everything. What can't be opened is tried again by its host."""
+        if self._svc.log_file:
+            self.shared.sink.open(self._svc.log_file)
         self.log.info(
             f"edgebit {__version__} starts: {self.summary}; agent {self.shared.agent_id}, process {os.getpid()}"
         )

@@ -11,16 +11,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from edgebit.config.model import Config
     from edgebit.options import Option
 
 USAGE = """\
-usage: edgebit run -c FILE          run the agent (also: edgebit -c FILE)
+usage: edgebit run -c FILE          run the agent (also: edgebit -c FILE); FILE is TOML or Fluent Bit's classic .conf
        edgebit check -c FILE        check a configuration and say what is wrong with it
        edgebit convert FILE         print a Fluent Bit configuration as TOML
        edgebit plugins [NAME]       list the plugins, or one with its options
        edgebit buffer VERB ...      look at buffers on disk and move them (edgebit buffer --help)
        edgebit collect [OPTIONS]    run the embedded collector (edgebit collect --help)
        edgebit --version
+
+run takes Fluent Bit's options, too: -v, -q log more or errors only; -l FILE log there; -f SECONDS flush; -w DIR work
+there; -D check only; -R FILE parsers; -b DIR storage.path; and instead of FILE, or on top of it, -i INPUT -t TAG,
+-F FILTER -m MATCH, -o OUTPUT -m MATCH, each with options as -p KEY=VALUE:
+
+       edgebit -i cpu -t metrics -o stdout -m '*'
 
 A configuration that is wrong exits with 78 and names file, line and key."""
 
@@ -100,22 +107,46 @@ def _config_path(args: list[str], command: str) -> str:
 def _run(args: list[str]) -> int:
     import os
 
-    from edgebit.agent import Agent
-    from edgebit.config import load
+    from edgebit.config.commandline import CommandLine, Wrong
     from edgebit.log import Sink
 
-    return Agent(load(_config_path(args, "run"), os.environ), os.environ, Sink()).run()
+    try:
+        line = CommandLine(args)
+    except Wrong as wrong:
+        raise UsageError(f"{wrong}\n{USAGE}") from None
+    if line.flags & {"h", "V"}:
+        return _command(["-h" if "h" in line.flags else "-V"])
+    if not line.path and not line.sections:
+        raise UsageError("run needs a configuration: edgebit run -c FILE")
+    if line.workdir:
+        try:
+            os.chdir(line.workdir)
+        except OSError as error:
+            raise UsageError(f"cannot work in {line.workdir}: {error.strerror}") from None
+    config = line.load(os.environ)
+    if "D" in line.flags:
+        return _report(config)
+    from edgebit.agent import Agent
+
+    return Agent(config, os.environ, Sink()).run()
 
 
 def _check(args: list[str]) -> int:
     import os
 
-    from edgebit.agent import Agent
     from edgebit.config import load
+
+    return _report(load(_config_path(args, "check"), os.environ))
+
+
+def _report(config: Config) -> int:
+    import os
+
+    from edgebit.agent import Agent
     from edgebit.log import ERROR, Sink
 
-    path = _config_path(args, "check")
-    agent = Agent(load(path, os.environ), os.environ, Sink(ERROR))
+    path = config.path
+    agent = Agent(config, os.environ, Sink(ERROR))
     agent.loop.close()
     for warning in agent.warnings:
         print(f"warning: {warning}")

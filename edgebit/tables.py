@@ -22,6 +22,7 @@ SERVICE_OPTIONS = (
     Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),
     Option("grace", duration, 5.0, "how long a stopping agent tries to deliver what is left"),
     Option("log_level", tuple(LEVELS), "info", "how much is logged to standard error"),
+    Option("log_file", string, "", "file to log to instead of standard error; it is appended to"),
     Option("hostname", string, "", "name of this machine in topics and headers; by default the system's"),
     Option("agent_id", string, "", "name of this agent at the collector; by default the host name and a short mark "
            "of the machine, so that two devices from one image differ"),

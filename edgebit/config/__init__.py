@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from edgebit.config.model import Config
 
 
-def load(path: str, env: Mapping[str, str]) -> Config:
-    """Read a config file. Raises ConfigError with file, line and key."""
+def is_classic(path: str) -> bool:
+    """Whether a file is read as classic. Raises ConfigError for what isn't read at all."""
     if path.lower().endswith((".yaml", ".yml")):
         raise ConfigError("YAML is not read yet; use Fluent Bit's classic format (.conf) or TOML (.toml)", path)
-    if not path.lower().endswith(".toml"):
+    return not path.lower().endswith(".toml")
+
+
+def load(path: str, env: Mapping[str, str]) -> Config:
+    """Read a config file. Raises ConfigError with file, line and key."""
+    if is_classic(path):
         from edgebit.config import fluentbit
 
         return fluentbit.load(path, env)

@@ -64,6 +64,7 @@ class Reader:
             elif section.name != "service":
                 self._plugin(section)
         self._matches()
+        self._syslog_parsers()
         storage.apply(config, self._defaults)
         return config
 
@@ -182,3 +183,16 @@ class Reader:
                     sections[kind].remove(section)
                 else:
                     section.settings.append(Setting("match_regex", "(?!)", section.where))
+
+    def _syslog_parsers(self) -> None:
+        """An input syslog without Parser takes one by its name there, if it is defined; else the one built in does it."""
+        defined = {str(setting.value) for section in self._config.sections["parser"] for setting in section.settings
+                   if setting.key == "name"}  # fmt: skip
+        for section in self._config.sections["input"]:
+            if section.plugin.lower() != "syslog" or section.given("parser"):
+                continue
+            mode = section.given("mode")
+            unix = str(mode.value).lower().startswith("unix") if mode else section.given("path")
+            name = "syslog-rfc3164-local" if unix else "syslog-rfc5424"
+            if name in defined:
+                section.settings.append(Setting("parser", name, section.where))

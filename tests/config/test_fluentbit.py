@@ -180,3 +180,20 @@ def test_outputs_have_fluent_bits_defaults_and_ignore_options_of_other_formats(a
 def test_outputs_and_options_that_are_not_there(agent, output, match):
     with pytest.raises(ConfigError, match=match):
         agent("[INPUT]\nName dummy\n[OUTPUT]\nMatch *\n" + output)
+
+
+@pytest.mark.parametrize(
+    ("keys", "parser"),
+    [
+        ("Mode tcp", "syslog-rfc5424"),
+        ("Mode unix_tcp\nPath s", "syslog-rfc3164-local"),
+        ("Path s", "syslog-rfc3164-local"),
+        ("Mode udp\nParser json", "json"),
+    ],
+)
+def test_syslog_without_a_parser_takes_the_one_of_that_name(agent, tmp_path, keys, parser):
+    (tmp_path / "parsers.conf").write_text(
+        "[PARSER]\nName syslog-rfc5424\nFormat logfmt\n[PARSER]\nName syslog-rfc3164-local\nFormat logfmt\n"
+    )
+    text = f"[SERVICE]\nParsers_File parsers.conf\n[INPUT]\nName Syslog\n{keys}\n[OUTPUT]\nName stdout\nMatch *\n"
+    assert agent(text).inputs[0].plugin.opt.parser.name == parser

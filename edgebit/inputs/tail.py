@@ -8,23 +8,28 @@ in their files, which are kept open.
 
 What no reader can save: what is written between the copy and the truncation of a `copytruncate` rotation, and a file
 that is made and renamed to a name outside `path` before anyone looked (list the rotated names in `path` if that can
-be). Compressed files are not read.
+be). Files compressed with gzip are read like others, not those of other programs.
 
 Regular files never block and can't be watched by the loop's selector. inotify says when to look; where it can't (NFS,
 FUSE, no more watches) the files are looked at every second, elsewhere every five to be sure. An unfinished last line
 waits for its line end; it is handed over as it is when its file has been rotated away or `exit_on_eof` ends the agent.
 
 This file knows names: which files to follow and what became of them. tail_files knows one file, tail_reader the order of
-reading, tail_lines records, tail_positions the checkpoint, tail_resume how to find files again, tail_watch inotify.
+reading, tail_lines records, tail_joining those of several lines, tail_positions the checkpoint, tail_resume how to find
+files again, tail_watch inotify.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from stat import S_ISDIR, S_ISREG
 
-from edgebit.errors import reason
+from edgebit.errors import ConfigError, reason
+from edgebit.inputs.checkpoint import FINGERPRINT
+from edgebit.inputs.tail_charset import newline, sniff
 from edgebit.inputs.tail_files import NotRegular, TailedFile, line_start, open_regular
+from edgebit.inputs.tail_gzip import END, GzipFile, is_gzip
 from edgebit.inputs.tail_once import Said, Timers, remember
 from edgebit.inputs.tail_options import OPTIONS
 from edgebit.inputs.tail_paths import Paths, tag_of
@@ -46,7 +51,8 @@ if TYPE_CHECKING:
 MAX_FILES = 4096  # followed at a time; about half a kilobyte each
 _LOOK, _LOOK_OFTEN = 5.0, 1.0  # seconds between looks at all files; often: without inotify, and at rotated ones
 _SCAN = 1.0  # seconds between searches for names, where directories change all the time
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_COMPRESSED = (".bz2", ".xz", ".zst")
+_READ = 64  # files let go whose content is known again when it is compressed
 _LET_READ = "edgebit's user has to be allowed to read it (a group such as adm?); trying again"
 
 
@@ -59,6 +65,18 @@ class Tail(Input):
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         super().__init__(opt, ctx)
+        if opt.multiline and not opt.parser_firstline:
+            raise ConfigError("multiline needs a parser for first lines", key="parser_firstline")
+        if opt.unicode_encoding and opt.generic_encoding:
+            raise ConfigError("set unicode.encoding or generic.encoding", key="generic.encoding")
+        ways = [
+            name for name in ("multiline.parser", "docker_mode", "multiline") if getattr(opt, name.replace(".", "_"))
+        ]
+        if len(ways) > 1:
+            ctx.log.warn(f"{' and '.join(ways[1:])} have no effect with {ways[0]}")
+        if opt.parser and ways and ways[0] != "docker_mode":
+            ctx.log.warn(f"parser has no effect with {ways[0]}: a filter can parse what was joined")
+        self._codec = opt.unicode_encoding or opt.generic_encoding or "utf-8"
         self._paths = Paths(opt.path, opt.exclude_path)
         self._memory: list[Position] | None = None  # from one `close` to the next `open`
         self._is_open = False
@@ -71,6 +89,7 @@ class Tail(Input):
         self._unsafe: set[TailedFile] = set()  # let go, but with batches on their way
         self._positions: list[Position] = []  # of the checkpoint: those whose directory isn't there,
         self._resume: dict[Identity, tuple[Position, str]] = {}  # and those of files that are not followed yet
+        self._read: deque[Position] = deque(maxlen=_READ)  # of files that were let go: gzip may make others of them
         self._replaced: dict[str, None] = {}  # names whose next file is read from its beginning
         said, timers = self._said, self._timers = Said(ctx.log), Timers(ctx)
         self._keeper = Keeper(opt, ctx, said, timers, self._all_positions)
@@ -102,13 +121,15 @@ class Tail(Input):
             self._keeper.lost()
 
     def pause(self) -> None:
-        self._reader.paused = self._watcher.slow = True  # names are still looked after: no rotation is missed
+        self._reader.pause()
+        self._watcher.slow = True  # names are still looked after: no rotation is missed
 
     def resume(self) -> None:
-        self._reader.paused = self._watcher.slow = False
-        self._reader.go_on()
+        self._watcher.slow = False
+        self._reader.resume()
 
     def stop(self) -> None:
+        self._reader.hand_over_waiting()
         self.pause()  # what was not read is read after the next start
 
     def _all_positions(self) -> list[Position]:
@@ -130,6 +151,8 @@ class Tail(Input):
         self._scanned_at = self.ctx.clock.monotonic()
         for file in list(self._files.values()):
             self._look(file)
+        if self.opt.ignore_older and self.opt.ignore_active_older_files:
+            self._let_old_ones_go()
         if self._positions:
             self._settle()
         directories = self._paths.directories()
@@ -177,6 +200,7 @@ class Tail(Input):
             self._replaced[path] = None
             self.ctx.log.info(f"{path} was truncated or rewritten while edgebit was stopped; reading it from its start")
         for position in found.missing:
+            self._read.append(position)
             self._replaced[position.path] = None
             self.ctx.stats.add("gone")
             self.ctx.log.warn(f"the file that was {position.path} is not in its directory any more; what was written "
@@ -188,7 +212,9 @@ class Tail(Input):
             return
         older = self.opt.ignore_older
         if name.endswith(_COMPRESSED):
-            self._said.once("compressed", f"{name} is not read, as no compressed file is; exclude_path can say so")
+            self._said.once(
+                "compressed", f"{name} is not read: of compressed files only .gz are; exclude_path can say so"
+            )
         elif not S_ISREG(state.st_mode):
             self._said.warn(name, f"{name} is not a regular file; it is not read")
         elif older and self.ctx.clock.wall_ns() / 1e9 - state.st_mtime > older:
@@ -217,15 +243,11 @@ class Tail(Input):
             if tag is None or identity in self._files:
                 os.close(fd)
                 return
-            if position is not None:
-                offset = position.offset
-            elif self._from_head(name, first):
-                offset = 0
-            else:
-                offset = line_start(fd, state.st_size, self.opt.buffer_max_size)
-            file = TailedFile(path, tag, fd, identity, offset, self._keeper.moved)
+            file = self._opened(path, tag, fd, identity, position, from_head=self._from_head(name, first))
             file.source = f"{self.ctx.name}:{identity[1]}"
             file.go_on_behind(self.ctx.recovered(tag, file.source), position)
+            if self._reader.joins:
+                file.stops.clear()  # records may end in another order than they begin
         except OSError as error:
             os.close(fd)
             self._said.warn(name, f"cannot read {name}: {reason(error)}; trying again")
@@ -242,6 +264,24 @@ class Tail(Input):
         self._reader.touch(file)
         self._reader.add(file)
         self._keeper.moved()
+
+    def _opened(self, path: str, tag: str, fd: int, identity: Identity, position: Position | None,
+                from_head: bool) -> TailedFile:  # fmt: skip
+        """A followed file, where reading it begins. Raises OSError."""
+        offset = position.offset if position is not None else 0
+        if not is_gzip(path):
+            codec = self._codec
+            if codec == "auto":
+                codec = sniff(os.pread(fd, FINGERPRINT, 0)) or codec
+            if position is None and not from_head:
+                offset = line_start(fd, os.fstat(fd).st_size, self.opt.buffer_max_size, newline(codec))
+            return TailedFile(path, tag, fd, identity, offset, self._keeper.moved, codec)
+        if position is None and not from_head:
+            offset = END
+        file = GzipFile(path, tag, fd, identity, offset, self._keeper.moved, self._codec)
+        if position is None and from_head:
+            file.resume_behind([*(f.position() for f in self._files.values()), *self._read])
+        return file
 
     def _from_head(self, name: str, first: bool) -> bool:
         if name in self._replaced:
@@ -327,7 +367,18 @@ class Tail(Input):
             self.ctx.log.warn(f"cannot read {file.path}: {reason(error)}; its end may be lost")
         if not file.ready:
             self.ctx.stats.add("rotated")
+            self._read.append(file.position())
             self._drop(file)
+
+    def _let_old_ones_go(self) -> None:
+        """ignore_active_older_files: those are taken up again where they were left, should they change."""
+        limit = self.ctx.clock.wall_ns() - int(self.opt.ignore_older * 1e9)
+        for file in list(self._files.values()):
+            safe = file.progress.complete and file.progress.end == file.offset
+            old = file.left is None and file.seen[1] < limit
+            if old and safe and self._reader.is_done(file) and len(self._resume) < MAX_FILES:
+                self._resume[file.identity] = (file.position(), file.path)
+                self._drop(file)
 
     def _rename(self, file: TailedFile) -> bool:
         """Follow it on under its new name if `path` matches that too."""

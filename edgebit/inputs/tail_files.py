@@ -18,6 +18,7 @@ from collections import deque
 from stat import S_ISREG
 
 from edgebit.inputs.checkpoint import ANCHOR_GAP, FINGERPRINT, Position, anchored, mark
+from edgebit.inputs.tail_charset import LF, first_end, last_end, newline, sniff, whole
 from edgebit.plugin import Receipt
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgebit.inputs.checkpoint import Anchor, Mark
+    from edgebit.inputs.tail_joining import Joiner
 
     Identity = tuple[int, int]  # device and inode
 
@@ -52,12 +54,18 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
 class Progress:
     """How far a file is safe: the end of the longest run of batches, from the first on, whose receipts are released."""
 
-    __slots__ = ("_moved", "_pending", "anchors", "offset", "tail")
+    __slots__ = ("_last", "_moved", "_pending", "anchors", "offset", "tail")
 
     def __init__(self, offset: int, tail: Mark, moved: Callable[[], object], anchors: Sequence[Anchor] = ()) -> None:
         self.offset, self.tail, self._moved = offset, tail, moved
         self.anchors = [anchor for anchor in anchors if anchor[0] <= offset]
         self._pending: deque[list[int]] = deque()
+        self._last = (offset, *tail)
+
+    @property
+    def end(self) -> int:
+        """Where the last batch ends."""
+        return self._last[0]
 
     @property
     def complete(self) -> bool:
@@ -65,7 +73,12 @@ class Progress:
 
     def add(self, end: int, tail: bytes, source: str, again: bool) -> Receipt:
         """A receipt for the batch that ends at `end`, where `tail` stands before it."""
-        batch = [end, *mark(tail), False]
+        self._last = (end, *mark(tail))
+        return self.stay(source, again)
+
+    def stay(self, source: str, again: bool = False) -> Receipt:
+        """A receipt for a batch that ends where the last one does: of lines that came later than some that wait."""
+        batch = [*self._last, False]
         self._pending.append(batch)
 
         def safe() -> None:
@@ -79,20 +92,21 @@ class Progress:
                     anchored(self.anchors, self.offset, self.tail)
                 self._moved()
 
-        return Receipt(safe, (source, end, batch[2]), again)
+        return Receipt(safe, (source, batch[0], batch[2]), again)
 
 
 class TailedFile:
     """See the module's docstring. The attributes below the line are for the plugin's book-keeping."""
 
-    __slots__ = ("_moved", "at_end", "fd", "head", "identity", "left", "long_lines", "new_path", "offset",
-                 "path", "polled", "progress", "ready", "scanned", "seen", "source", "stops", "strikes", "tag", "tail",
-                 "wd")  # fmt: skip
+    __slots__ = ("_moved", "at_end", "codec", "damage", "fd", "head", "identity", "joiner", "left", "long_lines",
+                 "new_path", "newline", "offset", "path", "polled", "progress", "ready", "scanned", "seen", "source",
+                 "stops", "strikes", "tag", "tail", "wd")  # fmt: skip
 
     def __init__(self, path: str, tag: str, fd: int, identity: Identity, offset: int,
-                 moved: Callable[[], object]) -> None:  # fmt: skip
+                 moved: Callable[[], object], codec: str = "utf-8") -> None:  # fmt: skip
         self.path, self.tag, self.fd, self.identity = path, tag, fd, identity
         self.offset = offset
+        self.codec, self.newline = codec, newline(codec)  # see tail_charset; "auto" until the file says something
         self.scanned = 0  # bytes from the position on that are known to belong to one line that is too long
         self.at_end = False  # the last read found the end of the file
         self._moved = moved
@@ -100,6 +114,8 @@ class TailedFile:
         # stored by an output or not.
         self.stops: list[int] = []
         self.source = ""  # what buffers know it by
+        self.damage = ""  # what makes the rest of it unreadable
+        self.joiner: Joiner | None = None  # of its lines that belong together, if there are such
         self._remember()
         self.progress = Progress(offset, mark(self.tail), moved)
         # ----
@@ -112,10 +128,30 @@ class TailedFile:
         self.new_path = ""  # another name that `path` matches
         self.long_lines = 0
 
+    # What stands in it. A compressed file has other ways to find out.
+
+    def pread(self, size: int, at: int) -> bytes:
+        return os.pread(self.fd, size, at)
+
+    def size(self) -> int:
+        return os.fstat(self.fd).st_size
+
+    def tail_at(self, offset: int) -> bytes:
+        """The bytes before an offset, as many as a fingerprint takes."""
+        length = min(FINGERPRINT, offset)
+        return self.pread(length, offset - length)
+
     def _remember(self) -> None:
-        self.head = os.pread(self.fd, min(FINGERPRINT, self.offset), 0)
-        length = min(FINGERPRINT, self.offset)
-        self.tail = os.pread(self.fd, length, self.offset - length)
+        self.head = self.pread(min(FINGERPRINT, self.offset), 0)
+        self.tail = self.tail_at(self.offset)
+
+    def _sniff(self) -> bool:
+        """Settle "auto"; False if there is nothing yet to tell by."""
+        codec = sniff(self.head or self.pread(FINGERPRINT, 0))
+        if codec:
+            self.codec, self.newline = codec, newline(codec)
+        self.at_end = not codec
+        return bool(codec)
 
     def position(self) -> Position:
         """What the checkpoint keeps of it."""
@@ -131,64 +167,78 @@ class TailedFile:
         """
         if self.scanned:
             return self._read_on(size, limit)
-        keep = len(self.tail)
+        if self.codec == "auto" and not self._sniff():
+            return b"", 0
+        keep, lf = len(self.tail), self.newline
+        unit = len(lf)
+        limit -= limit % unit
         while True:
-            block = os.pread(self.fd, keep + size, self.offset - keep)
+            block = self.pread(keep + size, self.offset - keep)
             if not block.startswith(self.tail):
                 self._other_bytes(block)
             self.at_end = len(block) < keep + size
-            end = block.rfind(b"\n") + 1
+            end = last_end(block, lf, keep, len(block))
             if end > keep or self.at_end or size > limit:
                 break
-            size = limit + 1
+            size = limit + unit
         if end <= keep:
             if len(block) - keep > limit:
-                self.scanned = len(block) - keep
+                self.scanned = (len(block) - keep) // unit * unit
             return b"", 0
         start = keep
-        while end - start > limit + 1:  # in strides of `limit`: cheap, however short the lines
-            newline = block.rfind(b"\n", start, start + limit + 1)
-            if newline < 0:
+        while end - start > limit + unit:  # in strides of `limit`: cheap, however short the lines
+            behind = last_end(block, lf, start, start + limit + unit)
+            if behind < 0:
                 break
-            start = newline + 1
+            start = behind
         else:
             return block[keep:end], end - keep
         self.at_end = False
         if start > keep:
             return block[keep:start], start - keep
-        return _cut(block[keep : keep + limit]), block.index(b"\n", keep) + 1 - keep
+        return whole(block[keep : keep + limit], self.codec), first_end(block, lf, keep) - keep
 
     def _read_on(self, size: int, limit: int) -> tuple[bytes, int]:
         """Look for the end of a line that is too long; only then take its beginning."""
-        block = os.pread(self.fd, size, self.offset + self.scanned)
+        lf = self.newline
+        block = self.pread(size, self.offset + self.scanned)
         self.at_end = len(block) < size
-        newline = block.find(b"\n")
-        if newline < 0:
-            self.scanned += len(block)
-            if not block and os.fstat(self.fd).st_size < self.offset + self.scanned:
+        behind = first_end(block, lf, 0)
+        if behind < 0:
+            self.scanned += len(block) // len(lf) * len(lf)
+            if not block and self.size() < self.offset + self.scanned:
                 self.scanned, self.at_end = 0, False  # truncated: the next read starts over
             return b"", 0
-        taken = self.scanned + newline + 1
+        taken = self.scanned + behind
         self.scanned, self.at_end = 0, False
         keep = len(self.tail)
-        block = os.pread(self.fd, keep + limit, self.offset - keep)
-        if not block.startswith(self.tail) or b"\n" in block[keep:]:
+        limit -= limit % len(lf)
+        block = self.pread(keep + limit, self.offset - keep)
+        if not block.startswith(self.tail) or first_end(block, lf, keep) >= 0:
             return b"", 0  # rewritten meanwhile: the next read finds out
-        return _cut(block[keep:]), taken
+        return whole(block[keep:], self.codec), taken
 
     def rest(self, limit: int) -> tuple[bytes, int]:
         """The last line, which has no line end, as `read` would give it; only when `at_end`."""
-        taken = os.fstat(self.fd).st_size - self.offset
+        taken = self.size() - self.offset
         if taken <= 0:
             return b"", 0
-        data = os.pread(self.fd, min(limit, taken), self.offset)
-        if b"\n" in data:  # written just now
+        data = self.pread(min(limit, taken), self.offset)
+        if first_end(data, self.newline, 0) >= 0:  # written just now
             self.at_end = False
             return b"", 0
-        return (data, len(data)) if taken <= limit else (_cut(data), taken)
+        return (data, len(data)) if taken <= limit else (whole(data, self.codec), taken)
 
     def advance(self, data: bytes, taken: int) -> Receipt:
         """Move the position over what `read` or `rest` gave; a receipt for it."""
+        self.move(data, taken)
+        again = bool(self.stops) and self.offset <= self.stops[-1]
+        while self.stops and self.stops[0] <= self.offset:
+            self.stops.pop(0)
+        return self.progress.add(self.offset, self.tail, self.source, again)
+
+    def move(self, data: bytes, taken: int) -> None:
+        """Move the position."""
         self.offset += taken
         if taken > len(data):
             self._remember()
@@ -196,10 +246,6 @@ class TailedFile:
             self.tail = data[-FINGERPRINT:] if len(data) >= FINGERPRINT else (self.tail + data)[-FINGERPRINT:]
             if len(self.head) < FINGERPRINT:
                 self.head = (self.head + data)[:FINGERPRINT]
-        again = bool(self.stops) and self.offset <= self.stops[-1]
-        while self.stops and self.stops[0] <= self.offset:
-            self.stops.pop(0)
-        return self.progress.add(self.offset, self.tail, self.source, again)
 
     def go_on_behind(self, stored: list[tuple[int, int]], position: Position | None) -> None:
         """Take up what the outputs had stored of this file before the last restart, as (offset, check). `position` is
@@ -207,11 +253,9 @@ class TailedFile:
         known = position is not None
         anchors = position.anchors if position is not None else ()
         self.progress = Progress(self.offset, mark(self.tail), self._moved, anchors)
-        size = os.fstat(self.fd).st_size
         good = []
         for at, check in stored:
-            length = min(FINGERPRINT, at)
-            same = 0 <= at <= size and mark(os.pread(self.fd, length, at - length))[1] == check
+            same = self.is_stored(at, check, known)
             good.append(max(at, self.offset if known else 0) if same else -1)
         positions = [at if at >= 0 else self.offset for at in good]
         if not positions or max(good) < 0:
@@ -220,6 +264,10 @@ class TailedFile:
         self.stops = sorted({at for at in positions if at > self.offset})
         self._remember()
         self.progress = Progress(self.offset, mark(self.tail), self._moved, anchors)
+
+    def is_stored(self, at: int, check: int, known: bool) -> bool:
+        """Whether what an output has stored up to an offset is this file's content."""
+        return 0 <= at <= self.size() and mark(self.tail_at(at))[1] == check
 
     def rewind(self) -> None:
         """Start over at the beginning. Receipts for what stood there before have no say any more."""
@@ -268,21 +316,12 @@ def by_inode(directory: str) -> dict[int, list[str]]:
     return found
 
 
-def line_start(fd: int, size: int, limit: int) -> int:
+def line_start(fd: int, size: int, limit: int, lf: bytes = LF) -> int:
     """Where to start at the end of a file of `size` bytes: behind its last line end, so that a line being written now
     comes whole; at `size` if there is none within `limit` bytes."""
-    start = max(0, size - limit)
-    newline = os.pread(fd, size - start, start).rfind(b"\n")
-    if newline >= 0:
-        return start + newline + 1
-    return size if start else 0
-
-
-def _cut(data: bytes) -> bytes:
-    """Without the beginning of a UTF-8 character (RFC 3629) whose end was cut off."""
-    for back in range(1, min(4, len(data) + 1)):
-        byte = data[-back]
-        if byte & 0xC0 != 0x80:  # not a continuation: ASCII, or it tells how many belong to it
-            need = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return data[:-back] if need > back else data
-    return data
+    start = max(0, size - limit) // len(lf) * len(lf)
+    block = os.pread(fd, size - start, start)
+    behind = last_end(block, lf, 0, len(block))
+    if behind >= 0:
+        return start + behind
+    return size // len(lf) * len(lf) if start else 0

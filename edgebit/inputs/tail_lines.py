@@ -2,13 +2,14 @@
 
 Everything is done once a block where it can be: one decode, one split, one look for carriage returns, and tuples made
 by zip rather than by a loop. Offsets are computed only for `offset_key`, because lines have to be measured for them in
-bytes. Multi-line records belong here, between the lines and the parser.
+bytes. Lines that belong together go another way, from `split` through tail_joining to `widened`.
 """
 
 from __future__ import annotations
 
 from itertools import accumulate, repeat
 
+from edgebit.inputs.tail_charset import decode, sizes
 from edgebit.record import Shape
 
 TYPE_CHECKING = False
@@ -31,24 +32,29 @@ class Lines:
         self._wider: dict[Shape, Shape] = {}
         self._path, self._offset, self._skip_empty, self._parser = bool(path_key), bool(offset_key), skip_empty, parser
 
-    def records(self, data: bytes, path: str, offset: int, now_ns: int) -> tuple[list[Record], int]:
-        """The records of whole lines that start at `offset`, and how many of them the parser didn't match.
+    def split(self, data: bytes, offset: int, codec: str, measure: bool) -> tuple[list[str], Iterable[int]]:
+        """The lines of a block that starts at `offset`, and where each starts if they are to be measured.
 
         The last line may lack its line end. Bytes that are not UTF-8 become surrogate escapes.
         """
-        text = data.decode("utf-8", "surrogateescape")
+        text = data.decode("utf-8", "surrogateescape") if codec == "utf-8" else decode(data, codec, offset == 0)
         lines = text.split("\n")
         if not lines[-1]:
             lines.pop()
         if "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]
         starts: Iterable[int] = ()
-        if self._offset:
-            starts = accumulate((len(line) + 1 for line in data.split(b"\n")), initial=offset)
+        if measure:
+            starts = accumulate(sizes(data, codec), initial=offset)
         if self._skip_empty and "" in lines:
-            if self._offset:
+            if measure:
                 starts = [start for start, line in zip(starts, lines) if line]
             lines = [line for line in lines if line]
+        return lines, starts
+
+    def records(self, data: bytes, path: str, offset: int, now_ns: int, codec: str) -> tuple[list[Record], int]:
+        """The records of a block of lines, and how many of them the parser didn't match; see `split`."""
+        lines, starts = self.split(data, offset, codec, self._offset)
         extra: list[Iterable[Any]] = []
         if self._path:
             extra.append(repeat(path))
@@ -61,6 +67,20 @@ class Lines:
         records, misses = self._parser.parse_lines(lines, now_ns, self._unparsed)
         return self._widen(records, zip(*extra)), misses
 
+    def widened(self, records: list[Record], path: str, starts: Iterable[int], raw_first: bool) -> list[Record]:
+        """Joined records with path and offset: behind their fields, or as raw lines have them in front."""
+        extra: list[Iterable[Any]] = []
+        if self._path:
+            extra.append(repeat(path))
+        if self._offset:
+            extra.append(starts)
+        if not extra:
+            return records
+        if not raw_first:
+            return self._widen(records, zip(*extra))
+        return [(t, shape.derive(self._extra + shape.names), more + values)
+                for (t, shape, values), more in zip(records, zip(*extra))]  # fmt: skip
+
     def _widen(self, records: list[Record], extra: Iterator[tuple[Any, ...]]) -> list[Record]:
         """As Fluent Bit has it: a parsed record has path and offset behind its fields, a raw line in front."""
         out: list[Record] = []
@@ -70,7 +90,7 @@ class Lines:
             else:
                 wider = self._wider.get(shape)
                 if wider is None:
-                    wider = Shape.of(shape.names + self._extra)
+                    wider = shape.derive(shape.names + self._extra)
                     if shape.interned:  # so that the table stays as bounded as that of the shapes
                         self._wider[shape] = wider
                 out.append((time_ns, wider, values + more))

@@ -11,6 +11,7 @@ from collections import deque
 
 from edgebit.errors import reason
 from edgebit.inputs.tail_files import Rewritten
+from edgebit.inputs.tail_joining import Joining, maker
 from edgebit.inputs.tail_lines import Lines
 
 TYPE_CHECKING = False
@@ -40,11 +41,35 @@ class Reader:
             missed,
         )
         self._lines = Lines(opt.key, opt.path_key, opt.offset_key, opt.skip_empty_lines, opt.parser or None)
+        make = maker(opt)
+        self._joining = Joining(make, opt, ctx, self._lines, timers, self.is_done) if make is not None else None
         self._skip_long = opt.skip_long_lines and not opt.truncate_long_lines
         self._queue: deque[TailedFile] = deque()
         self._open: dict[TailedFile, None] = {}  # the least recently read first
         self._ended = self._warned = False
+        self._limit = opt.buffer_max_size - 1  # as in Fluent Bit, whose buffer has a byte more than text
         self.paused = False
+
+    @property
+    def joins(self) -> bool:
+        """Whether lines are joined to records."""
+        return self._joining is not None
+
+    def pause(self) -> None:
+        self.paused = True
+        if self._joining is not None:
+            self._joining.pause()
+
+    def resume(self) -> None:
+        self.paused = False
+        self.go_on()
+        if self._joining is not None:
+            self._joining.resume()
+
+    def hand_over_waiting(self) -> None:
+        """The agent stops: no line will continue what waits for one, or it is a record of its own then."""
+        if self._joining is not None and not self.paused:
+            self._joining.finish_all()
 
     def add(self, file: TailedFile) -> None:
         """There may be something to read in it."""
@@ -76,6 +101,8 @@ class Reader:
     def forget(self, file: TailedFile) -> None:
         """It is not followed any more."""
         self._close(file)
+        if self._joining is not None:
+            self._joining.forget(file)
         if file.ready:
             self._queue.remove(file)
             file.ready = False
@@ -86,11 +113,14 @@ class Reader:
         If more was written in between, the file is back in the queue instead.
         """
         self.touch(file)
-        data, taken = file.rest(self._opt.buffer_max_size)
+        data, taken = file.rest(self._limit)
         if taken:
             self._emit(file, data, taken)
         elif not file.at_end:
             self.add(file)
+            return
+        if self._joining is not None:
+            self._joining.finish(file)
 
     def _close(self, file: TailedFile) -> None:
         self._open.pop(file, None)
@@ -112,7 +142,7 @@ class Reader:
         polled, file.polled = file.polled, False
         try:
             self.touch(file)
-            data, taken = file.read(self._opt.buffer_chunk_size, self._opt.buffer_max_size)
+            data, taken = file.read(self._opt.buffer_chunk_size, self._limit)
         except Rewritten:
             self._truncated(file)
             return 0
@@ -122,6 +152,10 @@ class Reader:
             file.at_end, file.seen = True, (-1, -1)  # so that the next look tries again
             return 0
         self._said.over(file.path, f"reading {file.path} again")
+        if file.damage:
+            self._said.once(
+                f"{file.path} damage", f"{file.path} is damaged: {file.damage}; the rest of it can't be read"
+            )
         if taken:
             if polled:
                 self._missed(file)
@@ -135,12 +169,17 @@ class Reader:
 
     def _emit(self, file: TailedFile, data: bytes, taken: int) -> None:
         """Hand over whole lines, or the beginning of one that is too long."""
+        if self._joining is not None:
+            if taken > len(data) and self._too_long(file, taken):
+                data = b""
+            self._joining.take(file, data, taken)
+            return
         start = file.offset
         receipt = file.advance(data, taken)
         if taken > len(data) and self._too_long(file, taken):
             receipt.release()
             return
-        records, misses = self._lines.records(data, file.path, start, self._ctx.clock.wall_ns())
+        records, misses = self._lines.records(data, file.path, start, self._ctx.clock.wall_ns(), file.codec)
         if misses:
             self._ctx.stats.add("unparsed", misses)
         if records:
@@ -165,6 +204,8 @@ class Reader:
             self._ctx.log.info(f"{file.path} was truncated, reading it from its start")
         self._warned = True
         self._ctx.stats.add("truncated_files")
+        if self._joining is not None:
+            self._joining.finish(file)
         file.rewind()
         self.add(file)
 

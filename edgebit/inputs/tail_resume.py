@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from edgebit.inputs.tail_files import NotRegular, by_inode, open_regular
+from edgebit.inputs.tail_gzip import fits, is_gzip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _look(name: str, position: Position, rebooted: bool) -> tuple[Identity | Non
         return None, None
     try:
         identity = (state.st_dev, state.st_ino)
+        if is_gzip(name) or is_gzip(position.path):
+            return identity, position if is_gzip(name) == is_gzip(position.path) and fits(fd, position) else None
         if position.fits(fd):
             return identity, position
         return identity, position.before(fd) if rebooted else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from edgebit.inputs.tail import Tail
 from edgebit.options import Setting, read
 from fakes import FakeContext
+
+_DOTTED = re.compile(r"^(db|unicode|generic)_")
 
 
 class Rig:
@@ -21,7 +24,7 @@ class Rig:
 
     def start(self) -> None:
         settings = [Setting("path", ",".join(str(self.root / p.strip()) for p in self.path.split(",")))]
-        settings += [Setting(k.replace("db_", "db."), v) for k, v in self.options.items()]
+        settings += [Setting(_DOTTED.sub(r"\1.", k), v) for k, v in self.options.items()]
         opt = read(Tail.OPTIONS, settings, "input tail")
         opt.parser = self.parser
         self.ctx = FakeContext(tag=self.tag, state_dir=str(self.state))
@@ -39,7 +42,7 @@ class Rig:
 
     @property
     def lines(self) -> list[str]:
-        return [record["log"] for record in self.ctx.records]
+        return [record.get("log", "") for record in self.ctx.records]
 
     @property
     def log(self) -> str:

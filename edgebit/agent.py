@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgebit.log import Sink
     from edgebit.loop import Timer
     from edgebit.net.resolve import Resolver
+    from edgebit.supervisor import InputHost
 
 
 class Agent:
@@ -70,7 +71,7 @@ class Agent:
         self.shared.changed = self._on_change
         self.shared.exit = self._on_exit
         for host in self.inputs:
-            host.on_exit = lambda status: self._on_exit("the end of the input is reached", status)
+            host.on_exit = lambda status, host=host: self._on_input_end(host, status)  # type: ignore[misc]  # a default binds
         self.loop.end_of_turn = self._end_of_turn
         self.loop.on_signal = self._on_signal
 
@@ -243,6 +244,14 @@ class Agent:
         self._reporter.save(anew=True)
         for host in self.inputs:
             host.plugin.state_lost()
+
+    def _on_input_end(self, host: InputHost, status: int) -> None:
+        """An input ends the agent; but not before others that end it as well have been read to their ends."""
+        host.wants_exit = True
+        waiting = [other for other in self.inputs if not other.wants_exit and other.state in ("open", "opening")
+                   and getattr(other.plugin.opt, "exit_on_eof", False)]  # fmt: skip
+        if not waiting:
+            self._on_exit("the end of the input is reached", status)
 
     def _on_exit(self, why: str, status: int) -> None:
         if not self.stopping:

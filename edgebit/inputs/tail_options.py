@@ -35,7 +35,7 @@ OPTIONS = (
     Option("buffer_chunk_size", size, READ_SIZE, "bytes read in one turn of the loop", minimum=64, maximum=16 << 20),
     Option("exit_on_eof", boolean, False, "end edgebit when the files have been read to their ends"),
     Option("unicode.encoding", unicode_name, "", "what the files are in: UTF-16LE, UTF-16BE, UTF-8, or auto to find out"),
-    Option("generic.encoding", generic_name, "", "or another set of characters: ShiftJIS, GBK, Big5, UHC, Win1252 and others"),
+    Option("generic.encoding", generic_name, "", "or another set of characters: ShiftJIS, GBK, Big5, UHC, Win1252 and more"),
     Option("multiline", boolean, False, "older way to join lines: to the last field of what parser_firstline takes"),
     Option("multiline_flush", duration, 4.0, "multiline: time without another line after which a record is complete",
            minimum=0.1),

@@ -43,10 +43,9 @@ _AGAIN = 1.0  # seconds until a file is looked at again that was busy when its t
 def maker(opt: Options) -> Callable[[], Joiner] | None:
     """What makes a file's joiner, None if lines are records of their own."""
     if opt.multiline_parser:
-        from edgebit.parsers.multiline import Joiner as Multiline
-
         definitions = opt.multiline_parser
-        return lambda: Multiline(definitions)
+        make: Callable[[], Joiner] = lambda: definitions[0].joiner(definitions)  # noqa: E731 - one of the makers
+        return make
     if opt.docker_mode:
         from edgebit.inputs.tail_legacy import DockerMode
 

@@ -87,6 +87,11 @@ class Definition:
             rule.ends = len(rule.follow) < len(reached)
         self.starts = [rule for _, rule, _ in made if rule.start]
 
+    @staticmethod
+    def joiner(definitions: Sequence[Definition]) -> Joiner:
+        """A joiner of these, for inputs: they are given definitions and import no parsers."""
+        return Joiner(definitions)
+
     def is_last(self, text: str) -> bool:
         """Whether a line ends its block; for endswith and equal."""
         found = text.endswith(self.match_string) if self.kind == "endswith" else text == self.match_string

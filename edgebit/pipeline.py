@@ -225,6 +225,10 @@ class Pipeline:
             )
         return plan
 
+    def takers(self, tag: str) -> list[str]:
+        """Names of the outputs that take this tag."""
+        return [route.name for route in self.routes if route.matches(tag)]
+
     def recovered(self, tag: str, source: str) -> list[tuple[int, int]]:
         """See plugin.InputContext.recovered."""
         return [route.buffer.recovered(source) or (-1, 0) for route in self.routes if route.matches(tag)]

@@ -78,6 +78,12 @@ if TYPE_CHECKING:
             restart, as (position, check); (-1, 0) where nothing is known."""
             ...
 
+        def missed(self, why: str, count: int, tag: str = "") -> None:
+            """So many records, or whatever `why` names, were lost before they could be handed over: the kernel dropped
+            them, say. They go into the ledger with the time, and the outputs that take the tag (by default `self.tag`)
+            tell their collectors. `why` is one of a few fixed texts; saying it in the log is up to the input."""
+            ...
+
         def finished(self) -> None:
             """The source has ended for good (end of standard input); the agent stops when all inputs have."""
             ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from edgebit.errors import reason
+from edgebit.formats.dates import iso8601
 from edgebit.ledger import TAG, Entry, Ledger
 from edgebit.plugin import Receipt
 from edgebit.record import Shape, records_size
@@ -16,6 +17,7 @@ from edgebit.record import Shape, records_size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from edgebit.log import Log
     from edgebit.loop import Loop, Timer
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _DELAY = 1.0  # seconds from a loss until it is saved and told: many make one record
 _SHAPE = Shape.of(("output", "stream", "reason", "count", "first_sequence", "last_sequence", "total"))
+_INPUT_SHAPE = Shape.of(("input", "reason", "count", "first_time", "last_time", "total"))
 
 
 class Reporter:
@@ -75,6 +78,7 @@ class Reporter:
         and one record at its end says it all."""
         complete = True
         for route in self._routes:
+            self._join(route.name)
             unreported = [item for item in self._ledger.unreported(route.name) if item[1] not in self._on_its_way]
             if unreported and route.sender.in_trouble:
                 complete = False
@@ -83,10 +87,19 @@ class Reporter:
                 complete = self._tell(route, entry, span) and complete
         return complete
 
+    def _join(self, output: str) -> None:
+        """What inputs missed since the last time makes one record."""
+        for entry in {id(entry): entry for entry, _ in self._ledger.unreported(output) if entry.input}.values():
+            entry.join(sum(span in self._on_its_way for span in entry.spans))
+
     def _tell(self, route: Route, entry: Entry, span: list[int]) -> bool:
         first, last, count = span
-        values = (entry.who, entry.stream, entry.reason, count, first, last, entry.count)
-        records = [(self._loop.clock.wall_ns(), _SHAPE, values)]
+        values: tuple[Any, ...]
+        if entry.input:
+            shape, values = _INPUT_SHAPE, (entry.input, entry.reason, count, iso8601(first), iso8601(last), entry.count)
+        else:
+            shape, values = _SHAPE, (entry.who, entry.stream, entry.reason, count, first, last, entry.count)
+        records = [(self._loop.clock.wall_ns(), shape, values)]
         told = list(span)
         self._on_its_way.append(told)
 

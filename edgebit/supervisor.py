@@ -170,6 +170,12 @@ class InputHost(Host):
         assert self.pipeline is not None
         return self.pipeline.recovered(tag, source)
 
+    def missed(self, why: str, count: int, tag: str = "") -> None:
+        assert self.pipeline is not None
+        self.stats.add("missed", count)
+        outputs = self.pipeline.takers(tag or self.tag)
+        self.shared.stats.ledger.lost_at(self.name, why, count, self.clock.wall_ns(), outputs)
+
     def finished(self) -> None:
         if self.state != "closed":
             self._close()

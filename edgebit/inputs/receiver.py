@@ -219,6 +219,7 @@ class Receiver(Input):
         if new:
             self._calm = 0
             self.ctx.stats.add("kernel_dropped", new)
+            self.ctx.missed("dropped by the kernel", new)
             if self.paused:
                 why, advice = "edgebit's buffers are full", "see the outputs, or give them larger buffers"
             else:

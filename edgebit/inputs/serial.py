@@ -22,6 +22,7 @@ import os
 from edgebit.errors import ConfigError, reason
 from edgebit.inputs.payload import separator
 from edgebit.inputs.serial_settings import Errors, open_port
+from edgebit.log import Trouble
 from edgebit.options import Option, boolean, integer, plugin_ref, size, string
 from edgebit.plugin import READ_SIZE, Input
 from edgebit.record import Shape
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from edgebit.options import Options
     from edgebit.plugin import InputContext
     from edgebit.record import Record
+
+_EVERY = 10.0  # seconds between looks at what the driver has lost
 
 
 class Serial(Input):
@@ -96,12 +99,17 @@ class Serial(Input):
         self._watch: Watch | None = None
         self._skip = False
         self._errors: Errors | None = None
+        self._overruns = 0
+        self._overrun = Trouble(ctx.log, ctx.clock.monotonic)
 
     def open(self) -> None:
         self._port = open_port(self.path, self.opt)
         self._fd = self._port.fileno()
         self._skip = self.opt.skip_first
         self._errors = Errors.of(self._fd, self.ctx.stats)
+        if self._errors is not None:
+            self._overruns = self._errors.overruns  # those of earlier times are not ours
+            self.ctx.call_later(_EVERY, self._look_for_overruns)
         self._watch = self.ctx.watch(self._fd, self._on_read)
         self._watch.want(read=True)
 
@@ -121,6 +129,7 @@ class Serial(Input):
             self._watch.close()
             self._watch = None
         if self._errors is not None:
+            self._count_overruns(self._errors)
             self._errors.close()
             self._errors = None
         port, self._port, self._fd = self._port, None, -1
@@ -130,6 +139,17 @@ class Serial(Input):
                 port.close()
             except OSError:  # a device that was unplugged may refuse even that
                 pass
+
+    def _look_for_overruns(self) -> None:
+        if self._errors is not None:
+            self._count_overruns(self._errors)
+            self.ctx.call_later(_EVERY, self._look_for_overruns)
+
+    def _count_overruns(self, errors: Errors) -> None:
+        new, self._overruns = errors.overruns - self._overruns, errors.overruns
+        if new > 0:  # a device that was plugged in again counts from zero
+            self.ctx.missed("characters overrun in the driver", new)
+            self._overrun.begin("the driver has lost characters: nobody read them in time", "they are counted")
 
     def _on_read(self) -> None:
         try:

@@ -170,6 +170,11 @@ class Errors:
             self.read()
         return self._last[index]
 
+    @property
+    def overruns(self) -> int:
+        """Characters that were lost because nobody read them in time, by the hardware and by the driver."""
+        return self.value(_COUNTERS["overruns"]) + self.value(_COUNTERS["buffer_overruns"])
+
     def close(self) -> None:
         self.read()
         self._fd = -1

@@ -8,6 +8,7 @@ import pytest
 from core.test_agent import Script, Sink2, drain, make
 
 from edgebit.errors import StateError
+from edgebit.formats.dates import iso8601
 
 __all__ = ["make"]  # the fixture
 
@@ -167,6 +168,56 @@ def test_losses_during_an_outage_are_told_once_when_it_ends(make):
     told = [r[2] for chunk in sink.chunks for r in chunk.records if chunk.tag == "edgebit.loss"]
     assert sum(t[3] for t in told) == agent.stats.ledger.entries[next(iter(agent.stats.ledger.entries))].count
     assert len(told) <= 3
+
+
+def told_of_inputs(sink):
+    return [dict(zip(r[1].names, r[2])) for chunk in sink.chunks for r in chunk.records if r[1].names[0] == "input"]
+
+
+def test_what_an_input_missed_is_told_to_every_output_that_takes_its_tag(make):
+    """Now to the one that delivers, later as one record to the one that was away, also over a restart."""
+    text = """
+[[input]]
+plugin='script'
+tag='t'
+[[output]]
+plugin='sink'
+alias='there'
+[[output]]
+plugin='sink'
+alias='away'
+retry.cap='1s'
+[[output]]
+plugin='sink'
+alias='other'
+match='x'
+"""
+    agent = make(text)
+    agent.start()
+    there, away, other = Sink2.made
+    away.up = False
+    began = agent.fake.clock.wall_ns()
+    for _ in range(3):
+        Script.made[0].send("a")
+        Script.made[0].ctx.missed("dropped by the kernel", 5)
+        agent.fake.run_for(20)
+    assert [(t["input"], t["count"], t["total"]) for t in told_of_inputs(there)] == [
+        ("script.0", 5, 5), ("script.0", 5, 10), ("script.0", 5, 15)
+    ]  # fmt: skip
+    assert any("missed by script.0: 15, dropped by the kernel (" in line for line in agent.stats.lines())
+    assert agent.stats.counters("input", "script.0").get("missed") == 15
+    agent = make(text)  # the first one is killed
+    agent.start()
+    there, away, other = Sink2.made[3:]
+    agent.fake.run_for(5)
+    assert told_of_inputs(there) == told_of_inputs(other) == []
+    (told,) = told_of_inputs(away)
+    assert (told["count"], told["total"]) == (15, 15)
+    assert told["first_time"] == iso8601(began)
+    assert told["last_time"] == iso8601(began + 40 * 10**9)
+    assert any("missed by script.0: 15, dropped by the kernel (" in line for line in agent.stats.lines())
+    agent.fake.run_for(60)
+    assert len(told_of_inputs(away)) == 1
 
 
 def test_damaged_ledger_is_set_aside(make, tmp_path):

@@ -29,6 +29,7 @@ class FakeContext:
         self.emitted: list[tuple[str, list[Record], int]] = []
         self.receipts: list[Receipt] = []
         self.losses: list[str] = []
+        self.misses: dict[str, int] = {}
         self.ended = self.exited = False
         self.status: int | None = None
         self.output = b""
@@ -62,6 +63,9 @@ class FakeContext:
 
     def recovered(self, tag: str, source: str) -> list[tuple[int, int]]:
         return self.stored.get(source, [(-1, 0)])
+
+    def missed(self, why: str, count: int, tag: str = "") -> None:
+        self.misses[why] = self.misses.get(why, 0) + count
 
     def finished(self) -> None:
         self.ended = True

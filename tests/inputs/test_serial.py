@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import sys
 import termios
 import time
@@ -366,3 +367,30 @@ def test_a_parser_and_json_exclude_each_other(ctx):
     opt.parser = Pairs("pairs", Options())
     with pytest.raises(ConfigError, match="either a parser or format json"):
         Serial(opt, ctx)
+
+
+def test_what_the_driver_lost_is_missed(serial, device, ctx, monkeypatch):
+    """The counters of the kernel's structure, from when it was opened on; no pseudo-terminal has them."""
+    counts = [0] * 20
+    counts[7], counts[10] = 1000, 20
+    plain = fcntl.ioctl
+
+    def ioctl(fd, request, *data):
+        if request != 0x545D:
+            return plain(fd, request, *data)
+        data[0][:] = struct.pack("=20i", *counts)
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    port = serial()
+    counts[7] += 3
+    counts[10] += 4
+    ctx.loop.run_for(25)
+    assert ctx.misses == {"characters overrun in the driver": 7}
+    counts[7] += 1
+    port.close()
+    assert ctx.misses == {"characters overrun in the driver": 8}
+    port.open()
+    ctx.loop.run_for(25)
+    assert sum(ctx.misses.values()) == 8
+    assert len([line for line in ctx.lines if "warn" in line]) == 1

@@ -345,6 +345,7 @@ def test_datagrams_that_the_kernel_drops_are_counted_and_said_once(run, paused, 
 
     dropped = server.ctx.stats.get("kernel_dropped")
     assert dropped > 0
+    assert server.ctx.misses == {"dropped by the kernel": dropped}
     assert len(warnings(server)) == 1
     assert f"the kernel drops messages: {reason}" in warnings(server)[0]
     server.ctx.loop.run_for(100)

@@ -3,8 +3,8 @@
 Rules: `set` NAME VALUE (adds the field, or replaces it at the end), `add` (only if there is none of that name), `remove`,
 `remove_wildcard` (names that begin so; a "*" at the end may be written or not), `remove_regex`, `rename` A B (only if there
 is no B), `hard_rename` (B goes), `copy` A B (behind A, if there is no B), `hard_copy` (B goes), `move_to_start` and
-`move_to_end` (names that begin so). In TOML one option `rule` can hold them all, as in ``rule = ["rename a b", "set c 1"]``:
-options of one name stand together there, and the order is lost where it would matter.
+`move_to_end` (names that begin so). In TOML, where options of one name stand together, a list ``in_order = ["set c 1",
+"rename a b", "set a 2"]`` keeps the order of rules of several kinds.
 
 Conditions look at the record as it came; KEY may be a record accessor. Values are compared as text, numbers, true, false
 and null as in JSON (in Fluent Bit a number equals and matches nothing). A condition on a value is false if there is no
@@ -148,15 +148,6 @@ KINDS = {
 }
 
 
-def any_rule(value: object) -> list[Rule]:
-    """The type of the option `rule`: the kind of the rule in front of its text. Raises BadValue."""
-    kind, rest = first(string(value))
-    kind = kind.lower()
-    if kind not in KINDS:
-        raise BadValue(f'a text such as "set level info", with one of {", ".join(KINDS)} in front')
-    return rule(kind)(rest)
-
-
 # -- conditions --------------------------------------------------------------------------------------------------------
 
 
@@ -250,7 +241,6 @@ class Modify(Filter):
             Option(kind, rule(kind), [], help, multiple=True, also=("add_if_not_present",) if kind == "add" else ())
             for kind, help in KINDS.items()
         ),
-        Option("rule", any_rule, [], 'any of these rules, as "KIND ...", where their order matters', multiple=True),
         Option(
             "condition", condition, [], 'what must hold for the rules to be applied: "KIND KEY [VALUE]"', multiple=True
         ),

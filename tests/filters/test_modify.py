@@ -40,7 +40,6 @@ R = {"a": 1, "b": "x", "bc": True}
         ([("move_to_end", "zz")], R),
         # In the order of the file, whatever the kind.
         ([("set", "z 1"), ("rename", "z y"), ("set", "z 2")], {**R, "y": "1", "z": "2"}),
-        ([("rule", ["set z 1", "rename z y", 'SET z "2"'])], {**R, "y": "1", "z": "2"}),
         ([("rename", "a z"), ("rename", "z y")], {"y": 1, "b": "x", "bc": True}),
     ],
 )
@@ -132,7 +131,6 @@ def test_shapes_that_are_not_interned_take_the_same_way(monkeypatch):
         ("condition", "key_exist a", "key_exists"),
         ("condition", "key_value_equals a", "a value"),
         ("condition", "key_value_matches a (", "regular expression"),
-        ("rule", "sett a b", "set level info"),
         ("renam", "a b", 'did you mean "rename"?'),
     ],
 )

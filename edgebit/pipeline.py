@@ -58,8 +58,8 @@ class FilterStep:
     def __init__(self, name: str, matches: Callable[[str], bool], filter: Filter, stats: Counters,
                  trouble: Trouble) -> None:  # fmt: skip
         self.name, self.matches, self.filter, self.stats, self.trouble = name, matches, filter, stats, trouble
-        self.source: Source | None = None  # of the batch that the filter works on
-        self.origin: Origin | None = None  # and all about where it comes from, if the filter emits
+        self.emits = filter.emits
+        self.origin: Origin | None = None  # of the batch that the filter works on, if it emits
         self.waiting: dict[str, Source] = {}  # inputs that wait for this filter
         self.held = False  # records of its own wait for room
         self._refused: set[str] = set()
@@ -164,8 +164,7 @@ class Pipeline:
         for step in steps:
             before = len(records)
             step.stats.add("records", before)
-            emits = step.filter.emits
-            step.source = source
+            emits = step.emits
             if emits:
                 step.origin = Origin(source, receipt, path, step in path)
             try:
@@ -216,7 +215,7 @@ class Pipeline:
             self._plan.clear()
         steps = [step for step in self.filters if step.matches(tag)]
         routes = [route for route in self.routes if route.matches(tag)]
-        plan = (steps, routes, any(step.filter.emits and step.filter.parts for step in steps))
+        plan = (steps, routes, any(step.emits and step.filter.parts for step in steps))
         self._plan[tag] = plan
         if not plan[1] and tag not in self._unmatched and len(self._unmatched) < 100:
             self._unmatched.add(tag)
@@ -262,7 +261,7 @@ class Pipeline:
 
     def hold_for(self, step: FilterStep) -> None:
         """The input of the batch that this filter works on shall wait until `resume_for`."""
-        source = step.source
+        source = step.origin.source if step.origin is not None else None
         if source is not None and source.name not in step.waiting:
             step.waiting[source.name] = source
             source.hold()

@@ -309,19 +309,17 @@ class Parser(Plugin):
 class Filter(Plugin):
     """Changes, adds or removes records of a batch. Pure but for its own state.
 
-    Most filters are `process` and nothing else. One that sends records back to the first filter under another tag, or keeps
-    some for later, sets `emits` and uses ``ctx.origin`` and ``ctx.emit``; it counts what it drops itself. (Behind such a
-    filter the records of one batch part ways, so buffers on disk store no Receipt.mark with them: after a crash the input
-    goes on at the position that is safe, and what was stored beyond it comes twice.)
+    Most filters are `process` and nothing else. One that sends records back to the first filter under another tag, keeps
+    some for later, or prints, sets `emits` and uses ``ctx.origin``, ``ctx.emit`` and ``ctx.print``; it counts itself what it
+    drops. Behind one whose records of a batch part ways (`parts`), buffers on disk store no Receipt.mark with them: after a
+    crash the input goes on at the position that is safe, and what was stored beyond it comes twice.
 
     A filter that makes a new shape out of an old one uses ``shape.derive(names)``, so that what else a shape says of its
     records is kept. What is worked out for a shape is kept in ``shape.cache[self]``, if the shape is interned.
     """
 
     emits: ClassVar[bool] = False
-    parts: ClassVar[bool] = (
-        True  # of one that emits: records of a batch part ways; False if it emits its own records only
-    )
+    parts: ClassVar[bool] = True  # only asked if it emits; False if it emits nothing but records of its own making
 
     def __init__(self, opt: Options, ctx: FilterContext) -> None:
         self.opt, self.ctx = opt, ctx

@@ -266,11 +266,14 @@ class Modify(Filter):
             if shape is not known:
                 known = shape
                 target, pick, tests = shape.cache.get(self) or self._plan(shape)
-            if target is None or (tests and not all(test(values) for test in tests)):
-                out.append(record)
-                continue
-            changed = True
-            out.append((time_ns, target, values if pick is None else pick(values + own)))
+            if target is not None:
+                for test in tests:
+                    if not test(values):
+                        break
+                else:
+                    record = (time_ns, target, values if pick is None else pick(values + own))
+                    changed = True
+            out.append(record)
         return out if changed else records
 
     def _plan(self, shape: Shape) -> tuple[Shape | None, Pick | None, list[Test]]:

@@ -5,7 +5,7 @@ last field of the record. lift: the fields of the map `nested_under` come behind
 way `add_prefix` or `remove_prefix` changes the names of the fields that move. A record that has none of the fields, or
 something else than a map there, stays as it is. A field takes the place of an older one with its name.
 
-Worked out once for each shape (for lift: and the names in its map); costs 0.4 µs a record.
+Worked out once for each shape (for lift: and the names in its map); costs 0.6 µs a record.
 """
 
 from __future__ import annotations

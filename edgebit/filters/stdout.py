@@ -19,6 +19,8 @@ class Stdout(Filter):
     """Prints records to standard output and lets them go on."""
 
     NAME = "stdout"
+    emits = True
+    parts = False
 
     def process(self, tag: str, records: list[Record]) -> list[Record]:
         lines = []

@@ -174,13 +174,18 @@ def test_records_of_a_filters_own_wait_for_room(bench):
 
 
 def test_input_waits_for_a_filter_that_says_so(bench):
+    class Slow(Filter):
+        emits = True
+
+        def process(self, tag, records):
+            if tag == "slow":
+                bench.pipeline.hold_for(self.ctx.step)
+            return records
+
     bench.output()
-    bench.filter(lambda rs: rs)
+    slow = bench.emitter(Slow)
     pipeline, one, two = bench.ready().pipeline, Source("1"), Source("2")
-    step = bench.filters[0]
-    pipeline.emit(one, "t", batch("x"))
-    pipeline.hold_for(step)
-    pipeline.hold_for(step)
-    pipeline.emit(two, "t", batch("x"))
-    pipeline.resume_for(step)
+    for source, tag in ((one, "slow"), (one, "slow"), (two, "t")):
+        pipeline.emit(source, tag, batch("x"))
+    pipeline.resume_for(slow.ctx.step)
     assert (one.calls, two.calls) == (["hold", "unhold"], [])

@@ -3,9 +3,10 @@
 import os
 import socket
 import subprocess
+from http.client import HTTPConnection
 
 import pytest
-from e2e.harness import agent, free_port, json_lines, listening, needs, syslog_input, wait_until
+from e2e.harness import agent, collector, free_port, json_lines, listening, needs, syslog_input, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +137,33 @@ def test_line_from_logger_arrives(tmp_path, transport, protocol):
     assert {key: record[key] for key in ("pri", "ident", "pid", "message")} == {
         "pri": "11", "ident": "app", "pid": "77", "message": "hello",
     }  # fmt: skip
+
+
+def test_what_the_http_input_has_answered_survives_kill_9(tmp_path):
+    port, away = free_port(), free_port()
+    config = f"""
+[[input]]
+plugin = "http"
+listen = "127.0.0.1"
+port = {port}
+[[output]]
+plugin = "http"
+url = "http://127.0.0.1:{away}/"
+retry.cap = "500ms"
+[output.buffer]
+storage = "filesystem"
+sync = "100ms"
+"""
+    answered = []
+    with agent(tmp_path, config) as process:
+        wait_until(lambda: listening(port))
+        for n in range(10):
+            client = HTTPConnection("127.0.0.1", port, timeout=20)
+            client.request("POST", "/posted", f'{{"n":{n}}}', {"Content-Type": "application/json"})
+            answered.append(client.getresponse().status)
+            client.close()
+        process.kill()
+    assert answered == [201] * 10
+    with collector(tmp_path, away), agent(tmp_path, config):
+        wait_until(lambda: len(json_lines(tmp_path / "got/posted.jsonl")) == 10)
+    assert [record["n"] for record in json_lines(tmp_path / "got/posted.jsonl")] == list(range(10))

@@ -26,6 +26,8 @@ MSG = Shape.of(("msg",))
 _ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "0": b"\0", "\\": b"\\", "a": b"\a", "b": b"\b", "f": b"\f",
             "v": b"\v"}  # fmt: skip
 
+_NO_TEXT = frozenset(("", "\n", "\r\n"))  # a line end is no text, whatever the separator is
+
 
 def separator(value: object) -> bytes:
     r"""Text with the escapes \n \r \t \0 \\ \a \b \f \v and \x1f (any byte)."""
@@ -54,10 +56,12 @@ def kilobytes(value: object) -> int:
 
 OPTIONS = (
     Option("format", ("json", "none"), "json", "json: objects one after the other; none: text up to the separator"),
-    Option("separator", separator, b"\n", r'what ends a text, with escapes: ";", "\r\n", "\x03"'),
+    Option("separator", separator, b"\n", r'what ends a text, with escapes: ";", "\r\n", "\x03"',
+           default_text=r"\n"),
     Option("buffer_size", kilobytes, 0, "the longest text or value; the rest of a longer one is cut off; a bare number is"
            " KiB", maximum=16 << 20, default_text="chunk_size"),
-    Option("chunk_size", kilobytes, 32768, "the buffer_size, if that is not given", minimum=256, maximum=16 << 20),
+    Option("chunk_size", kilobytes, 32768, "the buffer_size, if that is not given", minimum=256, maximum=16 << 20,
+           default_text="32 (KiB)"),
     Option("parser", plugin_ref, None, "the parser that texts go through; then format is none"),
     Option("workers", integer, 1, "accepted for Fluent Bit's configurations; one thread does it all"),
 )  # fmt: skip
@@ -78,20 +82,20 @@ class Payload:
             return JsonStream(self.limit, self._separator.decode("utf-8", "surrogateescape"))
         return SeparatorSplitter(self._separator, self.limit)
 
-    def datagrams(self, batch: list[bytes]) -> tuple[list[Any], list[int], int]:
-        """The frames of datagrams, each of which is whole; how many each has given; how many were cut."""
+    def datagrams(self, batch: list[bytes], counted: bool) -> tuple[list[Any], list[int], int]:
+        """The frames of datagrams, each of which is whole; how many each has given, if `counted`; how many were cut."""
+        if not (self._json or counted) and len(self._separator) == 1:
+            batch = [self._separator.join(batch)]  # the same texts, at a tenth of the cost
         frames: list[Any] = []
         counts = []
-        cut = 0
+        splitter = self.splitter()
         for data in batch:
-            splitter = self.splitter()
-            found = splitter.feed(data) + splitter.finish()
-            if not self._json:  # a line end is no text, whatever the separator is
-                found = [text for text in found if text not in ("", "\n", "\r\n")]
+            found = splitter.whole(data)
+            if not self._json and not _NO_TEXT.isdisjoint(found):
+                found = [text for text in found if text not in _NO_TEXT]
             frames += found
             counts.append(len(found))
-            cut += splitter.truncated
-        return frames, counts, cut
+        return frames, counts, splitter.truncated
 
     def records(self, frames: list[Any], now_ns: int) -> list[Record]:
         """What a splitter has given, as one record each. Empty texts must not be among them."""

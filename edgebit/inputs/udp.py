@@ -49,7 +49,7 @@ class Udp(Receiver):
         self.check_receive_buffer(bound)
 
     def take_batch(self, batch: list[bytes], sources: Iterable[str]) -> None:
-        frames, counts, cut = self._payload.datagrams(batch)
+        frames, counts, cut = self._payload.datagrams(batch, self._added is not None)
         if cut:
             self.ctx.stats.add("truncated", cut)
         if not frames:

@@ -66,6 +66,12 @@ class JsonStream:
         self._decoder.reset()
         return found
 
+    def whole(self, data: bytes) -> list[Any]:
+        """What a stream of just these bytes gives, its end included. Not in the middle of another one."""
+        found = self._take(data.decode("utf-8", "surrogateescape"), True)
+        self._rest, self._skipping = "", False
+        return found
+
     def _take(self, text: str, final: bool) -> list[Any]:
         found: list[Any] = []
         separator, between = self._separator, _BETWEEN.match

@@ -56,6 +56,10 @@ class SeparatorSplitter:
         self._rest, self._skipping = bytearray(), False
         return [self._frame(rest)] if rest and not skipping else []
 
+    def whole(self, data: bytes) -> list[str]:
+        """What a stream of just these bytes gives, its end included. Not in the middle of another one."""
+        return self.feed(data) + self.finish()
+
     def _frame(self, frame: bytearray) -> str:
         if len(frame) <= self._limit:
             return _text(frame)

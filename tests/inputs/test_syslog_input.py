@@ -197,6 +197,13 @@ def test_a_long_message_is_cut_and_the_next_one_is_whole(run, mode):
     assert server.ctx.stats.get("truncated") == 1
 
 
+def test_without_a_mode_a_path_makes_it_unix_udp(run, tmp_path):
+    assert run(path=str(tmp_path / "socket")).address() == str(tmp_path / "socket")
+    server = run()
+    server.sender(socket.SOCK_DGRAM).send(b"<13>m")
+    assert server.messages(1) == ["m"]
+
+
 @pytest.mark.parametrize(("mode", "kind"), [("unix_udp", socket.SOCK_DGRAM), ("unix_tcp", socket.SOCK_STREAM)])
 def test_unix_sockets(run, tmp_path, mode, kind):
     path = tmp_path / "log"

@@ -63,14 +63,14 @@ class Exec(Input):
         self._timer: Timer | None = None  # starts it
         self._run: _Run | None = None
         self._done = False  # the only run is over
-        self._paused = False
+        self.paused = False
         self._slow = Trouble(ctx.log, ctx.clock.monotonic)
         self._failing = Trouble(ctx.log, ctx.clock.monotonic)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        self._paused = False
+        self.paused = False
         if self.opt.oneshot:
             if not self._done:
                 self._run = _Run(self)
@@ -85,13 +85,13 @@ class Exec(Input):
             self._run = None
 
     def pause(self) -> None:
-        self._paused = True
+        self.paused = True
         self._cancel()
         if self._run is not None:
             self._run.watch.want()
 
     def resume(self) -> None:
-        self._paused = False
+        self.paused = False
         if not self.opt.oneshot:
             self._wait()
         if self._run is not None:
@@ -107,7 +107,7 @@ class Exec(Input):
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        if self._timer is None and not self._paused:
+        if self._timer is None and not self.paused:
             self._next = max(self._next, self.ctx.clock.monotonic())
             self._timer = self.ctx.call_later(self._next - self.ctx.clock.monotonic(), self._due)
 
@@ -205,6 +205,9 @@ class _Run:
         self._input.ended(code if code >= 0 else 128 - code, self._why, self._ctx.clock.monotonic() - self._started)
 
     def _expired(self) -> None:
+        if self._input.paused:  # it may be us whom it waits for
+            self._timer = self._ctx.call_later(self._input.opt.timeout, self._expired)
+            return
         self._why = f"the command has been ended: it took longer than {self._input.opt.timeout:g} s"
         self._kill(signal.SIGTERM)
         self._timer = self._ctx.call_later(_PATIENCE, lambda: self._kill(signal.SIGKILL))

@@ -158,13 +158,13 @@ def test_stop_hands_over_what_was_printed_and_ends_the_command(ctx):
 
 
 def test_paused_it_lets_the_command_wait(ctx):
-    source = build(ctx, "yes", oneshot=True)
+    source = build(ctx, "yes", oneshot=True, timeout=3)
     source.open()
     until(ctx, lambda: ctx.records)
     source.pause()
     before = len(ctx.records)
     ctx.loop.run_for(5)
     assert len(ctx.records) == before
-    source.resume()
+    source.resume()  # and it was not ended for taking too long
     until(ctx, lambda: len(ctx.records) > before)
     source.close()

@@ -25,7 +25,7 @@ from edgebit.tables import SERVICE_OPTIONS, Table, place, table_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from edgebit.buffer.restore import RestorableBuffer
@@ -216,6 +216,8 @@ class _Builder:
         opt = read(table.options, section.settings, owner.replace("_", " "), section.where)
         for option in table.options:
             value = getattr(opt, option.attribute)
+            for warning in _warnings(value):
+                self.config.warn(place(section, option.name), option.name, warning)
             if option.type is plugin_ref and value:
                 found: object = (
                     [self.find_parser(name, section, option) for name in value]
@@ -292,6 +294,15 @@ class _Builder:
             return by_regex
         by_wildcard = match.wildcard(opt.match)
         return lambda tag: by_wildcard(tag) or by_regex(tag)
+
+
+def _warnings(value: Any) -> Iterator[str]:
+    """Of the regular expressions in an option's value."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _warnings(item)
+    elif warning := getattr(value, "warning", ""):
+        yield warning
 
 
 class BufferClocks:

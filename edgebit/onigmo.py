@@ -16,8 +16,13 @@ What the two write differently is translated:
   ``{0,n}``, other braces are literal.
 
 Known differences left: what a word character is for ``\\b`` and which letters [[:alpha:]] has are Python's tables
-(combining marks aren't letters), and the flag i doesn't know "ss" for a sharp s. As with every backtracking engine, a
-pattern such as ``(a+)+$`` takes for ever on some inputs; use possessive quantifiers (``a++``) or atomic groups.
+(combining marks aren't letters), and the flag i doesn't know "ss" for a sharp s.
+
+As every backtracking engine, `re` can take very long for some expressions on some texts. backtracking.py tells which. One
+whose time is exponential, such as ``(a+)+$``, or a polynomial of higher degree, searches a text longer than its `limit`
+for at most a quarter of a second of CPU time and then counts as not found; so do the next hundred of such texts without
+being searched. `warning` says which part of an exponential one does it. One that begins with a repeat (``\\S+@``) is
+searched for only where such a run begins, which finds the same.
 
 Pure: no I/O, no clock. Syntax: Onigmo's doc/RE, ONIG_SYNTAX_RUBY.
 """
@@ -26,17 +31,23 @@ from __future__ import annotations
 
 import re
 
-from edgebit import charsets
-from edgebit.charsets import literal, rendered
+from edgebit.backtracking import Exponential, TooLarge, judge
+from edgebit.charsets import rendered
 from edgebit.options import BadValue
+from edgebit.ruby_syntax import Translator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgebit.charsets import Ranges
-
 _DELIMITED = re.compile(r"/(.*)/([imx]*)", re.DOTALL)
+
+
+_LIMITS = {1: 0, 2: 4096, 3: 400}  # by degree: longest text that is searched without a limit of time; 0: any
+_LIMIT = 150  # of even higher degrees
+_EXPONENTIAL = 16
+_PATIENCE = 0.25  # seconds of CPU time
+_PENALTY = 100
 
 
 class Pattern:
@@ -44,20 +55,43 @@ class Pattern:
 
     names     the named groups in order; group i of a match belongs to names[i - 1]. Empty if there are none, and then
               plain parentheses capture
+    find      the first match in a text, or None. To be used rather than `regex`, which knows no limit
+    limit     longest text that is searched without a limit of CPU time, 0 if all are
+    expired   texts whose search was given up
+    warning   for the user, if it can take exponential time; else empty
     regex     the compiled `re` pattern
     anchored  it can only match at the start of a line, so on text without a newline `regex.match` says it all
-    find      the first match in a text, or None
     """
 
-    __slots__ = ("anchored", "find", "names", "regex", "text")
+    __slots__ = ("_penalty", "_search", "anchored", "expired", "find", "limit", "names", "regex", "text", "warning")
 
-    def __init__(self, text: str, regex: re.Pattern[str], names: tuple[str, ...], anchored: bool) -> None:
+    def __init__(self, text: str, regex: re.Pattern[str], names: tuple[str, ...], anchored: bool, limit: int = 0,
+                 warning: str = "") -> None:  # fmt: skip
         self.text, self.regex, self.names, self.anchored = text, regex, names, anchored
-        self.find: Callable[[str], re.Match[str] | None] = self._find_anchored if anchored else regex.search
+        self.limit, self.warning = limit, warning
+        self.expired = self._penalty = 0
+        self._search: Callable[[str], re.Match[str] | None] = self._find_anchored if anchored else regex.search
+        self.find = self._find_limited if limit else self._search
 
     def _find_anchored(self, text: str) -> re.Match[str] | None:
         found = self.regex.match(text)
         return self.regex.search(text) if found is None and "\n" in text else found
+
+    def _find_limited(self, text: str) -> re.Match[str] | None:
+        if len(text) <= self.limit:
+            return self._search(text)
+        from edgebit.cpu_limit import Expired, limited
+
+        if self._penalty:
+            self._penalty -= 1
+            self.expired += 1
+            return None
+        try:
+            return limited(self._search, text, _PATIENCE)
+        except Expired:
+            self._penalty = _PENALTY
+            self.expired += 1
+            return None
 
     def __repr__(self) -> str:
         return f"Pattern({self.text!r})"
@@ -70,327 +104,43 @@ def compile_regex(value: object) -> Pattern:
         raise BadValue("a regular expression")
     delimited = _DELIMITED.fullmatch(value)
     text, flags = delimited.groups() if delimited is not None else (value, "")
-    translator = _Translator(text, frozenset(flags))
+    translator = Translator(text, frozenset(flags))
+    anchored, warning = False, ""
     try:
         translated = translator.run()
+        anchored = translator.anchored
         python_flags = re.MULTILINE | ("i" in flags and re.IGNORECASE) | ("m" in flags and re.DOTALL)
         regex = re.compile(translated, python_flags)
+        verdict = judge(translated, python_flags, anchored)
+        limit = _LIMITS.get(verdict.degree, _LIMIT)
+        if verdict.leading is not None:
+            anchored = verdict.leading == [(0, 9), (11, 0x10FFFF)]  # all but the newline
+            before = "^" if anchored else f"(?<!{rendered(verdict.leading)})"
+            regex = re.compile(before + translated, python_flags)
     except (re.error, OverflowError) as error:
         raise BadValue(f"a regular expression that can run here ({getattr(error, 'msg', error)})") from None
     except RecursionError:
         raise BadValue("a regular expression with fewer levels of parentheses") from None
-    return Pattern(value, regex, tuple(translator.names), translator.anchored)
+    except TooLarge:
+        limit = _EXPONENTIAL  # nothing is known
+    except Exponential as error:
+        limit, warning = _EXPONENTIAL, _exponential(translator.repeated, frozenset(flags), error.sample)
+    return Pattern(value, regex, tuple(translator.names), anchored, limit, warning)
 
 
-# -- the pattern -----------------------------------------------------------------------------------------------------
-
-_CHARS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "a": 7, "e": 27}
-_ANCHORS = {"A": r"\A", "z": r"\Z", "Z": r"(?=\n?\Z)", "b": r"\b", "B": r"\B", "G": r"\A"}  # a search starts at 0
-_REFUSED = {"K": "\\K (keep)", "X": "\\X (grapheme)", "g": "\\g (subexpression call)", "M": "\\M (meta)"}
-_LINE_START = r"^(?<!\n\Z)"
-_NEWLINE = r"(?>\r\n|[\n-\r\x85\u2028\u2029])"
-_NUMBER = re.compile(r"\\(?:x\{([0-9a-fA-F]{1,8})\}|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|(0[0-7]{0,2}))")
-_CONTROL = re.compile(r"\\(?:c|C-)([@-_a-z?])")
-_INTERVAL = re.compile(r"\{(?:([0-9]+)(,?)([0-9]*)|,([0-9]+))\}")
-_GROUP = re.compile(r"\(\?(?:(<(?![=!])|'|P<)|([:=!>]|<=|<!)|([imx]*(?:-[imx]*)?)([:)])|(#))")
-_BACK = re.compile(r"\\k(?:<([^<>]+)>|'([^']+)')")
-_POSIX = re.compile(r"\[:(\^?)([a-z]+):\]")
-_PROPERTY = re.compile(r"\\([pP])\{(\^?)([A-Za-z]+)\}")
-_PLAIN_GROUP = "\0"  # becomes "(" or "(?:" when it is known whether there are named groups; no literal is written so
-
-
-class _Level:
-    """An open group: how it began, what is in it so far, and the flags to go back to at its end."""
-
-    __slots__ = ("closing", "flags", "opening", "parts")
-
-    def __init__(self, opening: str, flags: frozenset[str]) -> None:
-        self.opening, self.flags, self.closing = opening, flags, ")"
-        self.parts: list[str] = []
-
-
-class _Translator:
-    """One pass over a pattern. Each finished atom is one string in the innermost level's parts, so that a quantifier
-    knows what it repeats."""
-
-    def __init__(self, text: str, flags: frozenset[str]) -> None:
-        self.text, self.at, self.flags = text, 0, flags
-        self.names: list[str] = []
-        self.levels = [_Level("", flags)]
-        self.repeatable = False  # the last part is an atom
-        self.numbered = False
-        self.anchored = False
-
-    def refuse(self, what: str) -> BadValue:
-        return BadValue(f"a regular expression that can run here: {what} at position {self.at + 1}")
-
-    def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        found = pattern.match(self.text, self.at)
-        if found is not None:
-            self.at = found.end()
-        return found
-
-    def emit(self, part: str, repeatable: bool = True) -> None:
-        self.levels[-1].parts.append(part)
-        self.repeatable = repeatable
-
-    def run(self) -> str:
-        """The pattern for `re`. Raises BadValue."""
-        text = self.text
-        alternatives = False
-        while self.at < len(text):
-            char = text[self.at]
-            if char == "\\":
-                self.escape()
-            elif char == "[":
-                self.at += 1
-                ranges, negated = self.bracket()
-                self.emit(rendered(ranges, negated))
-            elif char == "(":
-                self.open()
-            elif char == ")":
-                self.close()
-            elif char in "*+?{":
-                self.quantifier(char)
-            elif "x" in self.flags and char in " \t\n\v\f\r":
-                self.at += 1
-            elif "x" in self.flags and char == "#":
-                end = text.find("\n", self.at)
-                self.at = len(text) if end < 0 else end
-            else:
-                self.at += 1
-                if char == "|":
-                    alternatives = alternatives or len(self.levels) == 1
-                    self.emit("|", repeatable=False)
-                elif char == "^":
-                    self.emit(_LINE_START, repeatable=False)
-                elif char == "$":
-                    self.emit("$", repeatable=False)
-                else:
-                    self.emit("." if char == "." else literal(ord(char)))
-        if len(self.levels) > 1:
-            raise self.refuse('a ")" is missing')
-        if self.numbered and self.names:
-            raise self.refuse("a numbered back-reference beside named groups, use \\k<name>,")
-        parts = self.levels[0].parts
-        self.anchored = bool(parts) and parts[0] in (_LINE_START, r"\A") and not alternatives
-        body = "".join(parts) + self.levels[0].closing[:-1]
-        return body.replace(_PLAIN_GROUP, "(?:" if self.names else "(")
-
-    # -- groups ------------------------------------------------------------------------------------------------------
-
-    def open(self) -> None:
-        if not self.text.startswith("(?", self.at):
-            self.at += 1
-            self.push(_PLAIN_GROUP, self.flags)
-            return
-        found = self.take(_GROUP)
-        if found is None:
-            what = {"~": "(?~ (absence operator)", "(": "(?( (conditional)"}.get(
-                self.text[self.at + 2 : self.at + 3], "(?"
-            )
-            raise self.refuse(f'the group "{what}" has no equal,')
-        named, kind, flags, after, _comment = found.groups()
-        if named:
-            closer = "'" if named == "'" else ">"
-            name, mark, _ = self.text[self.at :].partition(closer)
-            if not name or not mark or name[0].isdigit():
-                raise self.refuse("a group name is missing or starts with a digit")
-            self.at += len(name) + 1
-            self.names.append(name)
-            self.push("(", self.flags)
-        elif kind:
-            self.push(f"(?{kind}", self.flags)
-        elif flags is not None:
-            self.flag_group(flags, after)
-        else:
-            end = self.text.find(")", self.at)
-            if end < 0:
-                raise self.refuse("a comment has no end")
-            self.at = end + 1
-
-    def push(self, opening: str, inner: frozenset[str]) -> None:
-        self.levels.append(_Level(opening, self.flags))
-        self.flags, self.repeatable = inner, False
-
-    def flag_group(self, text: str, after: str) -> None:
-        on, _, off = text.partition("-")
-        inner = (self.flags | frozenset(on)) - frozenset(off)
-        # x is dealt with here; Ruby's m is Python's s.
-        add, drop = ("".join(sorted(f.replace("m", "s") for f in s if f in "im"))
-                     for s in (inner - self.flags, self.flags - inner))  # fmt: skip
-        opening = f"(?{add}{'-' if drop else ''}{drop}:"
-        if after == ":":
-            self.push(opening, inner)
-        else:  # holds to the end of the enclosing group, alternatives included
-            self.emit(opening, repeatable=False)
-            self.levels[-1].closing += ")"
-            self.flags = inner
-
-    def close(self) -> None:
-        if len(self.levels) == 1:
-            raise self.refuse('a ")" too many')
-        self.at += 1
-        level = self.levels.pop()
-        self.flags = level.flags
-        self.emit(level.opening + "".join(level.parts) + level.closing)
-
-    # -- quantifiers -------------------------------------------------------------------------------------------------
-
-    def quantifier(self, char: str) -> None:
-        interval = self.take(_INTERVAL) if char == "{" else None
-        if char == "{" and interval is None:
-            self.at += 1
-            self.emit(literal(ord("{")))
-            return
-        if not self.repeatable:
-            raise self.refuse("there is nothing to repeat")
-        if interval is None:
-            self.at += 1
-            mark, modifiers = char, "?+"
-        else:
-            low, comma, high, only_high = interval.groups()
-            mark = f"{{0,{only_high}}}" if only_high else f"{{{low}{comma}{high}}}"
-            modifiers = "?" if only_high or comma else ""  # {n}? is the optional {n}
-        if self.text.startswith(tuple(modifiers), self.at):
-            mark += self.text[self.at]
-            self.at += 1
-        # Wrapped, so that the next quantifier repeats the repeat; it makes no difference in the compiled pattern.
-        parts = self.levels[-1].parts
-        parts[-1] = f"(?:{parts[-1]}{mark})"
-
-    # -- escapes -----------------------------------------------------------------------------------------------------
-
-    def character(self) -> int | None:
-        """The code point that an escape stands for, inside or outside brackets; None if it is another kind."""
-        found = self.take(_NUMBER)
-        if found is not None:
-            long, short, four, octal = found.groups()
-            code = int(octal, 8) if octal else int(long or short or four, 16)
-            if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-                raise self.refuse("a character that doesn't exist,")
-            return code
-        found = self.take(_CONTROL)
-        if found is not None:
-            return 127 if found[1] == "?" else ord(found[1]) & 31
-        char = self.text[self.at + 1 : self.at + 2]
-        if not char:
-            raise self.refuse("a lone backslash")
-        if char in _CHARS or not (char.isascii() and char.isalnum()):
-            self.at += 2
-            return _CHARS.get(char, ord(char))
-        return None
-
-    def set_escape(self) -> tuple[Ranges, bool] | None:
-        r"""\w and its like, \p{...}: the characters and whether they are negated; None if it is another kind."""
-        found = self.take(_PROPERTY)
-        if found is not None:
-            ranges = charsets.named(found[3].lower())
-            if ranges is None:
-                raise self.refuse(f"the property {found[3]} is not known")
-            return ranges, (found[1] == "P") != bool(found[2])
-        char = self.text[self.at + 1]
-        if char.lower() in charsets.ESCAPES:
-            self.at += 2
-            return charsets.ESCAPES[char.lower()], char.isupper()
-        return None
-
-    def escape(self) -> None:
-        code = self.character()
-        if code is not None:
-            self.emit(literal(code))
-            return
-        chars = self.set_escape()
-        if chars is not None:
-            self.emit(rendered(*chars))
-            return
-        char = self.text[self.at + 1]
-        if char in _ANCHORS:
-            self.at += 2
-            self.emit(_ANCHORS[char], repeatable=False)
-        elif char == "R":
-            self.at += 2
-            self.emit(_NEWLINE)
-        elif char == "k":
-            self.named_reference()
-        elif char in "123456789" and not self.text[self.at + 2 : self.at + 3].isdigit():
-            self.at += 2
-            self.numbered = True
-            self.emit(f"(?:\\{char})")
-        else:
-            raise self.refuse(f"{_REFUSED.get(char, 'the escape ' + chr(92) + char)} has no equal,")
-
-    def named_reference(self) -> None:
-        found = self.take(_BACK)
-        name = (found[1] or found[2]) if found is not None else ""
-        if self.names.count(name) != 1:
-            raise self.refuse("a back-reference \\k<name> that isn't to exactly one earlier group")
-        self.emit(f"(?:\\{self.names.index(name) + 1})")
-
-    # -- brackets ----------------------------------------------------------------------------------------------------
-
-    def bracket(self) -> tuple[Ranges, bool]:
-        """What is behind a "[", up to its "]": the characters, and whether the whole is negated."""
-        text = self.text
-        negated = text.startswith("^", self.at)
-        self.at += negated
-        start = self.at
-        ranges: Ranges = []
-        whole: Ranges | None = None  # what stands before an &&
-        last: int | None = None  # a character that a "-" could make the start of a range
-        while True:
-            if self.at >= len(text):
-                raise self.refuse('a "]" is missing')
-            char = text[self.at]
-            if char == "]" and self.at > start:
-                self.at += 1
-                break
-            if text.startswith("&&", self.at):
-                self.at += 2
-                whole = charsets.intersection(whole, ranges) if whole is not None else ranges
-                ranges, last = [], None
-            elif char == "-" and last is not None and text[self.at + 1 : self.at + 2] not in ("]", ""):
-                self.at += 1
-                end = self.one_character()
-                if end is None:  # [a-\w]: the hyphen is literal
-                    ranges.append((45, 45))
-                elif end < last:
-                    raise self.refuse("an empty range in brackets")
-                else:
-                    ranges[-1] = (last, end)
-                last = None
-            else:
-                last = self.one_character()
-                ranges += [(last, last)] if last is not None else self.nested()
-        return (charsets.intersection(whole, ranges) if whole is not None else ranges), negated
-
-    def one_character(self) -> int | None:
-        """A single character inside brackets; None, and nothing is taken, before a set or a nested bracket."""
-        char = self.text[self.at : self.at + 1]
-        if char == "[":
-            return None
-        if char != "\\":
-            self.at += 1
-            return ord(char)
-        if self.text.startswith("\\b", self.at):  # a backspace here
-            self.at += 2
-            return 8
-        return self.character()
-
-    def nested(self) -> Ranges:
-        """A set inside brackets: [:alpha:], [...], \\w."""
-        posix = self.take(_POSIX)
-        if posix is not None:
-            named = charsets.named(posix[2])
-            if named is None:
-                raise self.refuse(f"the class [:{posix[2]}:] is not known")
-            return charsets.complement(named) if posix[1] else named
-        if self.text[self.at] == "[":
-            self.at += 1
-            found: tuple[Ranges, bool] | None = self.bracket()
-        else:
-            found = self.set_escape()
-        if found is None:
-            raise self.refuse(f"the escape {self.text[self.at : self.at + 2]} in brackets has no equal,")
-        ranges, negated = found
-        return charsets.complement(ranges) if negated else ranges
+def _exponential(repeated: list[str], flags: frozenset[str], sample: str) -> str:
+    """Says what is wrong with a pattern; `repeated` are its repeated groups, inner ones first."""
+    culprit = ""
+    for part in sorted(repeated, key=len):
+        try:
+            judge(Translator(part, flags).run(), re.MULTILINE, anchored=True)
+        except Exponential:
+            culprit = part
+            break
+        except (ValueError, re.error):
+            continue
+    what = culprit or "a repeated group in it"
+    return (
+        f"this regular expression can take exponential time: {what} matches text such as {sample * 3!r} in ever more ways. "
+        "Text that takes too long counts as not matching. Let the parts exclude one another, or repeat with ++ or *+"
+    )

@@ -54,15 +54,16 @@ class Regex(FieldParser):
         return None if misses else records[0]
 
     def parse_lines(self, lines: Sequence[str], now_ns: int, raw: Shape = LOG) -> tuple[list[Record], int]:
-        regex, shape_of_all = self._pattern.regex, self._shape
-        look = regex.match if self._pattern.anchored else regex.search
-        search, skip, plain, finish = regex.search, self.opt.skip_empty_values, self.plain, self.finish
+        pattern, shape_of_all = self._pattern, self._shape
+        again = pattern.anchored and not pattern.limit  # what `find` does then, without its call
+        look, search = pattern.regex.match if again else pattern.find, pattern.regex.search
+        skip, plain, finish = self.opt.skip_empty_values, self.plain, self.finish
         records: list[Record] = []
         add = records.append
         misses = 0
         for line in lines:
             found = look(line)
-            if found is None and "\n" in line:
+            if found is None and again and "\n" in line:
                 found = search(line)
             if found is not None:
                 values, shape = found.groups(""), shape_of_all

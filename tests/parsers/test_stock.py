@@ -1,5 +1,7 @@
 """The parsers that are there by name: each takes its kind of line."""
 
+import time
+
 import pytest
 
 from edgebit.options import Setting, read
@@ -88,6 +90,18 @@ def test_takes_its_kind_of_line(name, line, time_ns, fields):
 
     assert record is not None
     assert (record[0], to_dict(record)) == (time_ns, fields)
+
+
+def test_no_text_takes_one_long():
+    """Lines that are cut off somewhere and go on with 64 KiB of what could be gone over again and again."""
+    for name, line, *_ in LINES:
+        parser = stock(name)
+        for cut in range(0, len(line), 16):
+            for filler in (" ", "a ", "1", '"', "\\", ": ", line[max(0, cut - 12) : cut] or "["):
+                hostile = line[:cut] + (filler * 65536)[:65536] + "\x01"
+                begin = time.process_time()
+                parser.parse(hostile, NOW)
+                assert time.process_time() - begin < 0.1, (name, cut, filler)
 
 
 def test_every_one_is_tried():

@@ -13,6 +13,7 @@ This module knows nothing of buffers, outputs, files or time.
 
 from __future__ import annotations
 
+from itertools import chain
 from sys import getsizeof
 
 TYPE_CHECKING = False
@@ -130,11 +131,8 @@ def encode_payload(records: Sequence[Record]) -> bytes:
     import cbor2
 
     base = records[0][0] if records else 0
-    shapes: dict[Shape, int] = {}
-    rows = []
-    for time_ns, shape, values in records:
-        index = shapes.setdefault(shape, len(shapes))
-        rows.append((index, time_ns - base, *values))
+    shapes = {shape: i for i, shape in enumerate(dict.fromkeys([shape for _, shape, _ in records]))}
+    rows = [(shapes[shape], time_ns - base, *values) for time_ns, shape, values in records]
     body = [base, [(*shape.names, shape.metadata) if shape.metadata else shape.names for shape in shapes], rows]
     try:
         return bytes(cbor2.dumps(body))
@@ -183,12 +181,9 @@ def decode_payload(payload: bytes) -> list[Record]:
     try:
         base, names, rows = cbor2.loads(payload)
         shapes = [_shape(list(map(_textual, n))) for n in names]
-        records = []
-        for index, delta, *values in rows:
-            for i, value in enumerate(values):
-                if type(value) in _NOT_PLAIN:
-                    values[i] = _textual(value)
-            records.append((base + delta, shapes[index], tuple(values)))
+        if not _NOT_PLAIN.isdisjoint(map(type, chain.from_iterable(rows))):
+            rows = [[index, delta, *map(_textual, values)] for index, delta, *values in rows]
+        records = [(base + row[1], shapes[row[0]], tuple(row[2:])) for row in rows]
     except (cbor2.CBORError, TypeError, IndexError) as error:
         raise ValueError(f"not a payload of records: {error}") from None
     return records

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from benchlab.lab import Agent, Failed, Run, Scenario, edgebit
 
-SMALL, LARGE = 4_000, 24_000
+SMALL, LARGE = 2_000, 12_000
 _COUNT = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 

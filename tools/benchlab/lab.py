@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -275,8 +276,15 @@ def _fed(run: Run) -> Cost:
 def _whole(run: Run) -> Cost:
     run.start(wait=False)
     assert run.process is not None
-    begin = time.monotonic()
-    _, status, usage = os.wait4(run.process.pid, 0)
+    begin, pid, peak = time.monotonic(), run.process.pid, 0
+    # Not ru_maxrss: that of a forked process starts with what its parent had.
+    while not (ended := os.wait4(pid, os.WNOHANG))[0]:
+        with suppress(OSError):
+            peak = max(peak, meter.memory(pid).peak)
+        time.sleep(0.02)
+        if time.monotonic() - begin > PATIENCE:
+            raise Failed(f"{run.agent.name} has not ended after {PATIENCE:g} s\n{run.log()}")
+    _, status, usage = ended
     run.process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.monotonic() - begin
     if run.process.returncode:
@@ -286,7 +294,7 @@ def _whole(run: Run) -> Cost:
         raise Failed(f"{run.agent.name}: {arrived} of {run.records} records\n{run.log()}")
     run.scenario.after(run)
     cpu = usage.ru_utime + usage.ru_stime
-    return Cost(run.records, cpu / arrived * 1e6, cpu, wall, usage.ru_maxrss * 1024, 0, 0, usage.ru_nvcsw,
+    return Cost(run.records, cpu / arrived * 1e6, cpu, wall, peak, 0, 0, usage.ru_nvcsw,
                 usage.ru_oublock * 512, 0, 0.0, 0)  # fmt: skip
 
 

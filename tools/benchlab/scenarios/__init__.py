@@ -2,6 +2,7 @@
 
 ORDER = (
     "movie_log",
+    "syslog_file_json",
     "syslog_tcp_csv",
     "syslog_udp_csv",
     "syslog_tcp_http",

@@ -40,10 +40,9 @@ Format regex
 Regex ^(?<time>[^,]+),(?<user>[^,]+),(?<method>[^ ]+) (?<path>.*)
 """
 LOOP = r"""
-import os, re, sys, time
+import re, time
 match = re.compile(r"^(?P<time>[^,]+),(?P<user>[^,]+),(?P<method>[^ ]+) (?P<path>.*)").match
 source = open("movies.log", "rb", buffering=0)
-os.mkdir("output")
 out = open("output/out.csv", "wb", buffering=0)
 rest = b""
 while block := source.read(65536):
@@ -89,8 +88,7 @@ class MovieLog(Scenario):
     def prepare(self, run: Run) -> None:
         (run.dir / "movies.log").write_bytes(log(run.records))
         (run.dir / "parsers.conf").write_text(PARSERS)
-        if run.agent.kind == "fluent-bit":
-            (run.dir / "output").mkdir()
+        (run.dir / "output").mkdir()
 
     def delivered(self, run: Run) -> int:
         return Lines(run.dir / "output" / "out.csv").look()

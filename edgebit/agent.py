@@ -247,11 +247,13 @@ class Agent:
 
     def _on_input_end(self, host: InputHost, status: int) -> None:
         """An input ends the agent; but not before others that end it as well have been read to their ends."""
-        host.wants_exit = True
-        waiting = [other for other in self.inputs if not other.wants_exit and other.state in ("open", "opening")
-                   and getattr(other.plugin.opt, "exit_on_eof", False)]  # fmt: skip
+        host.wants_exit = status
+        ends = ("exit_on_eof", "exit_after_oneshot")
+        waiting = [other for other in self.inputs if other.wants_exit is None and other.state in ("open", "opening")
+                   and any(getattr(other.plugin.opt, key, False) for key in ends)]  # fmt: skip
         if not waiting:
-            self._on_exit("the end of the input is reached", status)
+            failed = next((other.wants_exit for other in self.inputs if other.wants_exit), 0)
+            self._on_exit("the end of the input is reached", failed)
 
     def _on_exit(self, why: str, status: int) -> None:
         if not self.stopping:

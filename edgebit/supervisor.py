@@ -159,7 +159,7 @@ class InputHost(Host):
         self.tag = tag
         self.pipeline: Pipeline | None = None
         self.on_exit: Callable[[int], object] = lambda status: None
-        self.wants_exit = False  # it has asked for the end of the agent
+        self.wants_exit: int | None = None  # it has asked for the end of the agent, with this exit status
         self._held = False
 
     def emit(self, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None) -> None:

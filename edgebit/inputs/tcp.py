@@ -54,6 +54,7 @@ class Tcp(Receiver):
     def unfinished(self, splitter: Splitter, source: str) -> list[Any]:
         if splitter.pending:
             self.ctx.stats.add("partial_dropped")
+            self.ctx.missed("cut off by the end of a connection", 1)
             self.ctx.log.debug(f"{source}: left {splitter.pending} bytes without a separator; they are dropped")
         splitter.finish()
         return []

@@ -83,6 +83,7 @@ def test_what_a_connection_leaves_unfinished_is_dropped_and_counted(run):
         server.send(b"\n" + rest)
         assert server.ctx.records == []
         assert server.ctx.stats.get("partial_dropped") == 1
+        assert server.ctx.misses == {"cut off by the end of a connection": 1}
 
 
 def test_a_datagram_is_whole(run):

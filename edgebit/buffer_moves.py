@@ -78,8 +78,15 @@ def _take_over(state_dir: str, source: Reader, output: str, limit: int, keep: bo
     directory = streams.of(output, os.urandom(8).hex())
     if os.path.realpath(directory) == os.path.realpath(source.directory):
         raise StateError(f"{source.directory} is the buffer of {output} already; there is nothing to do")
-    losses: list[tuple[str, int, int, str]] = []
-    log = Log(Files(), directory, limit, note=_note, lost=_leave_to_the_agent)
+    losses: list[tuple[str, int, int, str]] = []  # what the source misses
+    told: list[tuple[str, int, int, str]] = []  # what the target does: it is told once, and not by the agent again
+
+    def enter() -> None:
+        _enter(state_dir, [(output, *loss) for loss in told])
+        told.clear()
+
+    log = Log(Files(), directory, limit, note=_note, keep=enter,
+              lost=lambda why, count, first, stream: told.append((why, count, first, stream.hex())))  # fmt: skip
     try:
         log.open()
         target = open_reader(directory)
@@ -98,7 +105,7 @@ def _take_over(state_dir: str, source: Reader, output: str, limit: int, keep: bo
                                  "Give its buffer more disk and run this again")  # fmt: skip
             records += chunk.count
         log.sync()
-        log.save_cursor(log.cursor.stream, log.cursor.next_seq, log.cursor.clean, sync=True)
+        log.save_cursor(sync=True)
     except OSError as error:
         raise StateError(f"the buffer of {output} in {directory} can't be written: {reason(error)}; {source.directory} is "
                          "kept. Mend it and run this again: it goes on where it ended") from None  # fmt: skip
@@ -283,10 +290,6 @@ def _remove(directory: str) -> None:
 
 
 _segments_first: Callable[[str], tuple[bool, str]] = lambda name: (not name.endswith(".seg"), name)  # noqa: E731
-
-
-def _leave_to_the_agent(why: str, count: int, first: int, stream: bytes) -> None:
-    """What is missing in the target is found by the agent, too, and told once."""
 
 
 def _note(text: str) -> None:

@@ -187,7 +187,7 @@ class _Builder:
         files = Files()
         streams = Streams(files, self.shared.state_dir)
         directory = streams.of(host.name, self.new_stream_id())
-        log = RestorableLog(files, directory, buf.disk, note=host.log.warn,
+        log = RestorableLog(files, directory, buf.disk, note=host.log.warn, keep=lambda: self.shared.stats.ledger.keep(),
                             lost=lambda why, count, first, stream: lost(why, count, first, stream.hex()))  # fmt: skip
         try:
             log.open()

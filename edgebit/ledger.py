@@ -73,11 +73,11 @@ class Entry:
 
 
 class Ledger:
-    """All entries. `changed` is called when there is something new to keep."""
+    """All entries. `changed` is called when there is something new to keep; call `keep` to have it kept before you go on."""
 
-    def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, changed: Callable[[], object] = lambda: None, keep: Callable[[], object] = lambda: None) -> None:
         self.entries: dict[Key, Entry] = {}
-        self.changed = changed
+        self.changed, self.keep = changed, keep
 
     def lost(self, who: str, reason: str, count: int, first: int = 0, stream: str = "") -> bool:
         """Enter a loss; True if it is the first of its kind."""

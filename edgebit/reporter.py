@@ -38,7 +38,7 @@ class Reporter:
         self._dirty = False
         self._on_its_way: list[list[int]] = []
         self._complained = False
-        ledger.changed = self._on_change
+        ledger.changed, ledger.keep = self._on_change, self.save
 
     def load(self) -> None:
         """Take over the ledger of earlier runs."""

@@ -380,8 +380,13 @@ class Sender:
         if self._failure is None or any(entry.out is not None for entry in self._in_flight):
             return
         (why, after), self._failure = self._failure, None
-        self._left = {_key(entry.chunk): entry.pieces for entry in self._in_flight if entry.pieces != [entry.chunk]}
         oldest = self._in_flight[0]
+        self._left = {}
+        for entry in self._in_flight:
+            if entry.done:  # out of turn
+                self.buffer.arrived(entry.chunk)
+            elif entry.pieces != [entry.chunk]:
+                self._left[_key(entry.chunk)] = entry.pieces
         first = oldest.chunk
         self._in_flight.clear()
         self._tries = (first.seq, self._tries[1] + 1 if self._tries[0] == first.seq else 1)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from edgebit.buffer import BLOCK, DROP_OLDEST
 from edgebit.buffer.log import SyncFailed
 from edgebit.buffer.queue import LARGEST_CHUNK, Buffer
+from edgebit.buffer.saving import CursorSaver
 from edgebit.errors import reason
 from edgebit.record import Chunk
 
@@ -74,18 +75,20 @@ class DiskBuffer(Buffer):
         self._failures = self._read_failures = 0  # of the disk, in a row
         self._rest_until = 0.0  # nothing is written before then: the disk failed, or has no room
         self._read_after = 0.0  # nothing is read before then: reading failed
-        self._expired = 0  # records of the log that were counted as expired
-        self._cursor_saved = 0.0
+        self._cursor = CursorSaver(log, clocks, sync)
         self._recovered = log.positions.copy()
         # A clean stop is carried on; after anything else the sequence starts anew under a new stream id, so that no number
         # is ever given twice.
-        if log.cursor.clean and log.cursor.next_seq > 1:
-            stream, next_seq = log.cursor.stream, log.cursor.next_seq
+        cursor, stream, next_seq = log.cursor, bytes.fromhex(stream_id), 1
+        if cursor.clean and cursor.next_seq > 1:
+            stream, next_seq = cursor.stream, cursor.next_seq
             try:
-                log.save_cursor(stream, next_seq, sync=True)  # a crash from now on is no clean stop
+                log.save_cursor(sync=True, clean=False)  # a crash from now on is no clean stop
                 self.stream_id, self._next_seq = stream.hex(), next_seq
             except OSError as error:
+                stream, next_seq = bytes.fromhex(stream_id), 1
                 self._disk_failed(f"cannot write the cursor: {reason(error)}")
+        cursor.stream, cursor.next_seq, cursor.clean = stream, next_seq, False
 
     # -- in and out ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +211,14 @@ class DiskBuffer(Buffer):
             self._stored_out = None
         if not self._failures:
             self._rest_until = 0.0  # there may be room again
-        self.save_cursor()
+
+    def arrived(self, chunk: Chunk) -> None:
+        if any(self._queue[i] is chunk for i in range(self._out)):
+            if chunk in self._unsynced:
+                self._sync()  # or else, after a cut, its place could be another one's
+            super().arrived(chunk)
+        if chunk.place is not None:
+            self._log.settle(chunk.place.after - chunk.count, chunk.place.after)
 
     def _forget_first(self) -> None:
         place = self._queue[0].place
@@ -245,6 +255,18 @@ class DiskBuffer(Buffer):
             self._write_waiting()
         if self._unsynced and self._sync_interval is not None and self._first_unsynced + self._sync_interval <= now:
             self._sync()
+        if (due := self._cursor.due) is not None and due <= now:
+            self._save_cursor()
+
+    def _save_cursor(self, clean: bool = False) -> None:
+        failed = self._cursor.fails
+        try:
+            self._cursor.save(self._next_seq, clean)
+        except OSError as error:
+            self._complain(f"cannot write the cursor: {reason(error)}")
+            return
+        if failed:
+            self._recover()
 
     @property
     def deadline(self) -> float | None:
@@ -263,14 +285,16 @@ class DiskBuffer(Buffer):
             times = [max(min(times), self._rest_until - now)]
         if self._unsynced and self._sync_interval is not None:
             times.append(max(self._first_unsynced + self._sync_interval, self._rest_until) - now)
+        if (due := self._cursor.due) is not None:
+            times.append(due - now)
         expiry = super().deadline
         if expiry is not None:
             times.append(expiry)
         return max(0.0, min(times)) if times else None
 
     def _spill_due(self, now: float) -> None:
-        """Hybrid: write what has waited too long, in order."""
-        after = self._spill_after  # compared as `deadline` computes it, so that rounding can't make it due too early
+        """Hybrid: write in order what has waited too long; compared as `deadline` does, so that rounding adds none."""
+        after = self._spill_after
         if self._open and next(iter(self._open.values())).born + after <= now:
             self._seal_all()
         while (chunk := self._unplaced()) is not None and chunk.born + after <= now and self._write(chunk):
@@ -325,7 +349,6 @@ class DiskBuffer(Buffer):
     def _divide(self, chunk: Chunk) -> bool:
         """A chunk that no segment can hold becomes two; a single record is dropped."""
         i = self._placed
-        assert self._queue[i] is chunk
         if i < self._out:
             return False  # on its way; it can't be divided under the sender's hands, and what follows waits for it
         self._remove(i)
@@ -333,14 +356,7 @@ class DiskBuffer(Buffer):
             self._lost("larger than a segment", 1, chunk.seq, chunk.stream)
             chunk.release()
             return True
-        half = chunk.count // 2
-        parts = [chunk.part(0, half), chunk.part(half, chunk.count)]
-        parts[1].done, parts[1].marks = chunk.done, chunk.marks
-        parts[0].continues, parts[1].continues = bool(chunk.marks) or chunk.continues, chunk.continues
-        for part in reversed(parts):
-            self._queue.insert(i, part)
-            self.used += part.size
-            self._count += part.count
+        self._insert_halves(i, chunk)
         return True
 
     def _sync(self) -> bool:
@@ -361,6 +377,9 @@ class DiskBuffer(Buffer):
         """A sync failed. Linux forgets unwritten pages then: they must be written again, somewhere else."""
         self._log.abandon_unsynced()
         for chunk in self._unsynced:
+            if chunk.place.after <= self._log.durable:  # synced when a segment was full
+                chunk.release()
+                continue
             chunk.place = None
             self._placed -= 1
             self._placed_count -= chunk.count
@@ -376,8 +395,8 @@ class DiskBuffer(Buffer):
         self._complain(why)
 
     def _disk_works(self) -> None:
-        if self._failures:
-            self._failures = 0
+        self._failures = 0
+        if self._trouble:
             self._recover()
 
     def _complain(self, why: str) -> None:
@@ -386,18 +405,8 @@ class DiskBuffer(Buffer):
         self._trouble.begin(self._why, "keeping records in memory and trying again")
 
     def _recover(self) -> None:
-        if not self._failures and not self._read_failures:
+        if not self._failures and not self._read_failures and not self._cursor.fails:
             self._trouble.end("the disk works again")
-
-    def save_cursor(self, clean: bool = False) -> None:
-        """Write the cursor, at most once a second."""
-        if not clean and self._clocks.monotonic() - self._cursor_saved < 1.0:
-            return
-        self._cursor_saved = self._clocks.monotonic()
-        try:
-            self._log.save_cursor(bytes.fromhex(self.stream_id), self._next_seq, clean)
-        except OSError as error:
-            self._disk_failed(f"cannot write the cursor: {reason(error)}")
 
     # -- when it is full ---------------------------------------------------------------------------------------------
 
@@ -470,9 +479,8 @@ class DiskBuffer(Buffer):
         then = chunk.moment.boot_ns if chunk.moment.boot_id == now.boot_id else 0
         if now.boot_ns - then <= self._max_age * 10**9:
             return False
-        if chunk.place.after > self._expired:
-            self._lost("expired", chunk.count, chunk.seq, chunk.stream)
-            self._expired = chunk.place.after
+        self._lost("expired", chunk.count, chunk.seq, chunk.stream)
+        self._log.settle(chunk.place.after - chunk.count, chunk.place.after)
         if self._stored_out is None and not self._out:
             self._log.acknowledge(chunk.place)
         return True
@@ -487,6 +495,6 @@ class DiskBuffer(Buffer):
         self._sync()
         again = super().close(why)
         self._placed = self._placed_count = 0
-        self.save_cursor(clean=True)
+        self._save_cursor(clean=True)
         self._log.close()
         return again

@@ -7,14 +7,13 @@ Promises
 - A chunk that can't be read is counted, and the next one that can is found.
 
 A position is (use, offset): the number of the segment's use and a place in it; positions grow. The cursor file says how
-far the collector has acknowledged; it is a hint, written at most once a second by the owner.
+far the collector has acknowledged. It is a hint, written and synced now and then by the owner (`moved`, `cursor_synced`);
+and here before a segment is begun, so that no start finds that the cursor's segment holds something else.
 
 It must not know outputs, time-outs, memory limits or policies: queue.py does.
 """
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 from edgebit.buffer import format
 from edgebit.buffer.format import Place
@@ -63,8 +62,12 @@ class Log(Directory):
         assert active is not None
         new = active is not self._active
         use = self._next_use if new else active.use
-        if new and self.synced:
-            self._sync_before()
+        if new:
+            if self.synced:
+                self._sync_before()
+            if stream == self.cursor.stream:
+                self.cursor.next_seq = seq
+            self.save_cursor(sync=self.synced)
         data = format.pack(tag=raw_tag, payload=payload, count=count, seq=seq, stream=stream, use=use, before=self.written,
                            wall_ns=moment.wall_ns, boot_ns=moment.boot_ns, boot_id=moment.boot_id, marks=packed,
                            flags=self._flags(continues))  # fmt: skip
@@ -72,7 +75,7 @@ class Log(Directory):
         active.file.pwrite(data, active.end)
         if new:
             self._free.remove(active)
-            active.use, self._next_use = use, use + 1
+            active.use, active.before, self._next_use = use, self.written, use + 1
             self._used.append(active)
             self._active = active
             if len(self._used) == 1:
@@ -123,6 +126,11 @@ class Log(Directory):
             self.syncs += 1
         self._durable, self._durable_end = self.written, self.end
 
+    @property
+    def durable(self) -> int:
+        """Records written when the log was last synced."""
+        return self._durable
+
     def _sync_before(self) -> None:
         try:
             self.sync()
@@ -138,6 +146,7 @@ class Log(Directory):
         self._active = None
         self._unsynced.clear()
         self.written = max(self._durable, self.cursor.acked)
+        self.cursor.holes.cut_off(self.written)
 
     def skip_active(self) -> None:
         """Writing to the newest segment fails again and again: go on in another one."""
@@ -153,15 +162,15 @@ class Log(Directory):
             self.read_at = (segment.use, at + header.length)
             if header.after <= self._passed:
                 continue  # written twice, because the first time was not known to have succeeded
+            self._miss(header.before, header)
+            self._passed, self._last = header.after, (header.stream, header.last_seq)
+            if self.cursor.holes.cover(header.before, header.after):
+                continue
             payload = segment.payload(at, header)
-            if payload is None:
-                keep_copy(self.files, self.directory, segment, self._note)
-                continue  # missed at the next chunk that is whole, unless it was written again
-            self._miss(header.before, header.stream, header.seq)
-            self._passed = header.after
-            self._told = max(self._told, header.after)
-            self._last = (header.stream, header.last_seq)
-            return self._chunk(segment, at, header, payload)
+            if payload is not None:
+                return self._chunk(segment, at, header, payload)
+            keep_copy(self.files, self.directory, segment, self._note)
+            self._lose(header.before, header.after, header.seq, header.stream)
         if upto is not None:
             self.read_at = max(self.read_at, upto)  # also when nothing that can be read is left before it
         self._miss(self.written if before is None else before)
@@ -175,7 +184,7 @@ class Log(Directory):
             at, header = self._next_header(segment, self.read_at[1])
             if upto is not None and (segment.use, at) >= upto:
                 return None
-            if header is not None:
+            if header is not None and not self._written_again(segment, header):
                 return segment, at, header
             if segment is self._used[-1]:
                 break
@@ -183,6 +192,12 @@ class Log(Directory):
         if upto is None:
             self.read_at = max(self.read_at, self.end)
         return None
+
+    def _written_again(self, segment: Segment, header: Header) -> bool:
+        """After a failed sync all that it should have synced is written once more, in new segments; of the first time
+        anything may be missing, so it doesn't count."""
+        following = self._used[self._used.index(segment) + 1 :]
+        return bool(following) and header.after > following[0].before
 
     def _chunk(self, segment: Segment, at: int, header: Header, payload: bytes) -> Chunk:
         chunk = Chunk(header.tag.decode("utf-8", "surrogateescape"), None, 0, header.seq, payload=payload,
@@ -211,43 +226,45 @@ class Log(Directory):
         found = segment.next_good(at)
         return found if found is not None and found[0] < end else (at, None)
 
-    def _miss(self, before: int, stream: bytes = b"", seq: int = 0) -> None:
-        """So many records were written before the next chunk (from `seq` of `stream`; none at the end): those that neither
-        turned up nor were dropped are damaged."""
-        if before <= self._told:
-            return
-        missing = before - self._told
-        missing -= sum(max(0, min(stop, before) - max(start, self._told)) for start, stop in self._holes)
-        if missing > 0:
-            # What this chunk's stream has before it is of that one, unless we know better; the rest is of the one before.
-            last_stream, last_seq = self._last
-            ahead = min(missing, seq - 1) if stream not in (b"", last_stream) else 0
-            if not last_stream and stream != self.cursor.stream:
-                last_stream, last_seq = self.cursor.stream, max(1, self.cursor.next_seq - missing + ahead) - 1
+    def _miss(self, before: int, following: Header | None = None) -> None:
+        """So many records were written before the next chunk (None at the end): those that neither turned up nor are
+        settled are damaged."""
+        self._lose_between(self._passed, before, self._last, following)
+        self._passed = max(self._passed, before)
+
+    def _lose_between(self, start: int, stop: int, last: tuple[bytes, int], following: Header | None) -> None:
+        """What is not settled of these records is damaged. `last`: stream and sequence of the one before them."""
+        for at, end in self.cursor.holes.between(start, stop):
+            missing = end - at
+            last_stream, last_seq = last[0], last[1] + at - start
+            # What the next chunk's stream has before it is of that one, unless we know better; the rest is of the one
+            # before.
+            ahead = 0
+            if following is not None and following.stream != last_stream and end == stop:
+                ahead = min(missing, following.seq - 1)
+            if not last_stream and (following is None or following.stream != self._earlier[0]):
+                last_stream, last_seq = self._earlier[0], max(1, self._earlier[1] - missing + ahead) - 1
             last_stream = last_stream or bytes(8)  # nobody knows
             if missing > ahead:
-                self._lost("damaged on disk", missing - ahead, last_seq + 1, last_stream)
-            if ahead:
-                self._lost("damaged on disk", ahead, seq - ahead, stream)
-        start, self._told = self._told, before
-        self._hole(start, before)
+                self._lose(at, end - ahead, last_seq + 1, last_stream)
+            if ahead and following is not None:
+                self._lose(end - ahead, end, following.seq - ahead, following.stream)
 
-    def _hole(self, start: int, stop: int) -> None:
-        """These records, counted as written, will never be read."""
-        apart = []
-        for hole in self._holes:
-            if hole[0] <= stop and start <= hole[1]:
-                start, stop = min(start, hole[0]), max(stop, hole[1])
-            else:
-                apart.append(hole)
-        self._holes = sorted([*apart, (start, stop)])
+    def _lose(self, start: int, stop: int, seq: int, stream: bytes) -> None:
+        self._lost("damaged on disk", stop - start, seq, stream)
+        self.settle(start, stop)
+
+    def settle(self, start: int, stop: int) -> None:
+        """These records, counted as they were written, were told to be lost, or delivered out of turn: nobody reads them
+        again, nor misses them."""
+        self.cursor.holes.add(start, stop)
+        self.moved = self.told = True
         self._pass_holes()
 
     def _pass_holes(self) -> None:
-        """What is lost right behind what is acknowledged need not be waited for, nor missed at the next start."""
-        while self._holes and self._holes[0][0] <= self.cursor.acked:
-            self.cursor.acked = max(self.cursor.acked, self._holes.pop(0)[1])
-        self._told = max(self._told, self.cursor.acked)
+        """What is settled right behind what is acknowledged need not be waited for."""
+        self.cursor.acked = self.cursor.holes.pass_by(self.cursor.acked)
+        self._passed = max(self._passed, self.cursor.acked)
 
     # -- forgetting --------------------------------------------------------------------------------------------------
 
@@ -255,9 +272,9 @@ class Log(Directory):
         """Everything up to this chunk is with the collector; whole segments before it become free."""
         if place.end <= (self.cursor.use, self.cursor.offset):
             return
+        self.moved = True
         self.cursor.use, self.cursor.offset = place.end
         self.cursor.acked = max(self.cursor.acked, place.after)
-        self._told = max(self._told, place.after)
         self._pass_holes()
         self.read_at = max(self.read_at, place.end)
         while self._used and self._used[0].use < place.end[0]:
@@ -268,15 +285,20 @@ class Log(Directory):
             self._active = None
 
     def _release(self, segment: Segment) -> None:
+        """Nothing in it is waited for any more; the cursor says so already."""
         segment.end = 0
         segment.forget_block()
         if segment in self._unsynced:
             self._unsynced.remove(segment)
-        if self._total() + segment.size > self.limit:
+        # The oldest free one is taken first, so that wear is spread over all of them.
+        self._free.insert(0, segment)
+        if self._total() > self.limit:
+            try:
+                self.save_cursor(sync=True)  # or a start after a crash would miss what was in it
+            except OSError:
+                return  # it is used again, or given up at the next start
+            self._free.remove(segment)
             self._remove(segment)
-        else:
-            # The oldest free one is taken first, so that wear is spread over all of them.
-            self._free.insert(0, segment)
 
     def drop_oldest(self, out: Position | None) -> list[tuple[bytes, int, int]] | None:
         """Free the oldest segment with nothing in it that is on its way (up to the position `out`); what was in it as
@@ -284,24 +306,25 @@ class Log(Directory):
         for i, segment in enumerate(self._used[:-1]):
             if out is not None and segment.use <= out[0]:
                 continue
-            begin, end = self.cursor.offset if segment.use == self.cursor.use else 0, segment.end or segment.size
-            found = [header for at, header in segment.headers(begin) if at < end]
-            del self._used[i]
-            self._release(segment)
-            if found:
-                if i == 0:
-                    self._miss(found[0].before, found[0].stream, found[0].seq)
-                for one, two in pairwise(found):
-                    if two.before > max(one.after, self._told):
-                        missing = two.before - max(one.after, self._told)
-                        self._lost("damaged on disk", missing, one.last_seq + 1, one.stream)
-                self._hole(found[0].before, found[-1].after)
-            if i == 0:
-                self.cursor.use, self.cursor.offset = self._used[0].use, 0
-                self._told, self._passed = max(self._told, self.cursor.acked), max(self._passed, self.cursor.acked)
+            first, stop = self.cursor.acked if i == 0 else segment.before, self._used[i + 1].before
+            passed, last, dropped = first, self._last if i == 0 else (b"", 0), []
+            end = segment.end or segment.size
+            for at, header in segment.headers(self._begin(segment)):
+                if at >= end or header.after > stop:
+                    break  # left from another time, or written again in the next segment
+                self._lose_between(passed, header.before, last, header)
+                if header.after > passed and not self.cursor.holes.cover(header.before, header.after):
+                    dropped.append((header.stream, header.seq, header.count))
+                passed, last = max(passed, header.after), (header.stream, header.last_seq)
+            self._lose_between(passed, stop, last, None)
             if self.read_at[0] == segment.use:
                 self.read_at = (segment.use + 1, 0)
-            return [(header.stream, header.seq, header.count) for header in found]
+            del self._used[i]
+            if i == 0:
+                self.cursor.use, self.cursor.offset = self._used[0].use, 0
+            self.settle(first, stop)
+            self._release(segment)
+            return dropped
         return None
 
     @property
@@ -319,13 +342,12 @@ class Log(Directory):
     @property
     def waiting(self) -> int:
         """Records that are stored and not acknowledged."""
-        return self.written - self.cursor.acked - sum(stop - start for start, stop in self._holes)
+        return self.written - self.cursor.acked - len(self.cursor.holes)
 
     def skip_to(self, place: Place) -> None:
         """Read on behind this chunk."""
         if self.read_at < place.end:
-            self.read_at, self._passed = place.end, place.after
-            self._told = max(self._told, place.after)
+            self.read_at, self._passed = place.end, max(self._passed, place.after)
 
     def skip_segment(self) -> None:
         """Reading fails here again and again: go on in the next segment; what is missed is counted there."""
@@ -333,13 +355,26 @@ class Log(Directory):
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def save_cursor(self, stream: bytes, next_seq: int, clean: bool = False, sync: bool = False) -> bool:
-        """Write the cursor if it has moved; True if it was written. Raises OSError."""
-        cursor = self.cursor
-        cursor.written, cursor.stream, cursor.next_seq, cursor.clean = self._durable, stream, next_seq, clean
-        written = self._cursor_file.save(cursor, sync)
-        self.bytes_written += written
-        return written > 0
+    def save_cursor(self, sync: bool = False, clean: bool | None = None) -> None:
+        """Write the cursor if it says something new; sync it, too, if asked to. `clean`: by an orderly stop, or no more.
+        Raises OSError."""
+        if self.told:
+            self._keep()
+        self.cursor.written = self._durable
+        if clean is not None:
+            self.cursor.clean = clean
+        self.bytes_written += self._cursor_file.save(self.cursor, sync or self.told)
+        self.moved = self.told = False
+
+    @property
+    def cursor_synced(self) -> bool:
+        """What was saved of the cursor is on the medium."""
+        return self._cursor_file.synced
+
+    @property
+    def cursor_fails(self) -> bool:
+        """The last try to save it failed."""
+        return self._cursor_file.failures > 0
 
     def close(self) -> None:
         for segment in self._used + self._free:

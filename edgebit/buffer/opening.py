@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor, CursorFile
-from edgebit.buffer.segment import Segment, keep_copy
+from edgebit.buffer.segment import Segment, in_order, keep_copy
 from edgebit.errors import reason
 
 TYPE_CHECKING = False
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from edgebit.buffer.files import Files
     from edgebit.buffer.format import Header, Position
+
+_COPY = 256 * 1024  # bytes copied at once
 
 
 def segment_size(limit: int) -> int:
@@ -28,24 +30,27 @@ class Directory:
     """The segments and the cursor of a log.
 
     lost   called with (reason, count, first sequence, stream) for what is damaged
+    keep   called before a cursor is written that knows of a loss which was told since the last one: the loss must last
+           then, as nobody tells it again
     note   called with a line for the agent's log
     """
 
     def __init__(self, files: Files, directory: str, limit: int, *, lost: Callable[[str, int, int, bytes], object],
-                 note: Callable[[str], object]) -> None:  # fmt: skip
+                 note: Callable[[str], object], keep: Callable[[], object] = lambda: None) -> None:  # fmt: skip
         self.files, self.directory, self.limit = files, directory, limit
-        self._lost, self._note = lost, note
+        self._lost, self._note, self._keep = lost, note, keep
         self._used: list[Segment] = []  # with chunks from the cursor on, oldest first; the last one is written to
         self._free: list[Segment] = []
         self._cursor_file = CursorFile(files, f"{directory}/cursor", note)
         self.cursor = Cursor()
+        self.moved = False  # the cursor says something new
+        self.told = False  # of a loss, so that it must not be told again
         self._next_use = 1
         self._active: Segment | None = None  # the last of _used, if it may be written to
         self._aside = 0  # bytes of segments that can't be used
         self._passed = 0  # records written up to the chunk that was read last
-        self._told = 0  # records written up to here were delivered, or their loss was told
         self._last: tuple[bytes, int] = (b"", 0)  # stream and sequence of the record that was read last
-        self._holes: list[tuple[int, int]] = []  # what was dropped ahead of the reader, counted as written
+        self._earlier: tuple[bytes, int] = (b"", 0)  # stream and next sequence of the life before this one
         self._unsynced: list[Segment] = []
         self.synced = True  # False: the owner doesn't sync and takes what was written for durable
         self._durable = 0  # records written when the log was last synced, and where that was
@@ -59,19 +64,22 @@ class Directory:
         """Find what is there, reserve what is missing. Raises OSError if the directory can't be used."""
         self.files.makedirs(self.directory)
         self.files.sync_directory(self.directory)  # what a killed process has made there may not last yet
-        self.cursor = self._cursor_file.open() or Cursor()
-        acked = self.cursor.acked
+        found = self._cursor_file.open()
+        self.cursor = found or Cursor()
+        self._earlier = (self.cursor.stream, self.cursor.next_seq)
         highest = self._open_segments()
         self._next_use = max(highest, self.cursor.use) + 1
         self._sort_out()
-        self._find_end(acked)
+        if found is None and self._used:
+            # The oldest segment need not begin with the oldest records: after a failed sync they are written again.
+            self.cursor.acked = min(segment.before for segment in self._used)
+        self._find_end()
         self._read_positions()
         self._resize()
-        for segment in self._used:  # a process that was killed may not have done so; what is found now is relied upon
+        for segment in self._used:
             segment.file.sync()
         self._durable, self._durable_end = self.written, self.end
         self.rewind()
-        self._told = self.cursor.acked
 
     def _open_segments(self) -> int:
         highest = 0
@@ -100,7 +108,7 @@ class Directory:
 
     def _sort_out(self) -> None:
         """Segments before the cursor are free; the rest in the order in which they were written."""
-        self._used.sort(key=lambda segment: segment.use)
+        in_order(self._used)
         keep = []
         for segment in self._used:
             if segment.use < self.cursor.use:
@@ -112,35 +120,76 @@ class Directory:
         if keep and keep[0].use != self.cursor.use:
             # The cursor is lost, or its segment: begin with the oldest chunk there is.
             self.cursor.use, self.cursor.offset = keep[0].use, 0
-            first = next((header for _, header, _ in keep[0].scan()), None)
-            if first is not None and not self.cursor.clean:
-                # It may be older than the segments. After a clean stop it isn't, and what is between is missing.
-                self.cursor.acked = max(self.cursor.acked, first.before)
 
-    def _find_end(self, acked: int) -> None:
+    def _find_end(self) -> None:
         """Where the log ends: at the first gap in what was not yet synced, and not in the middle of a batch. What comes
         behind it was being written when the machine stopped, or its process died between two writes; its source goes on
-        before it. A gap in what was synced is damage, and read over. `acked` is what the cursor file says of that."""
+        before it. A gap in what was synced is damage, and read over."""
         cursor = self.cursor
-        at_end, end, written = self._last_synced(acked)
+        i, at, written = self._last_synced()
+        sure = (i, at)  # all before this place is on the medium
         durable = max(written, cursor.written)
-        for i, at, header in self._whole_chunks(at_end, end):
-            if header.before > max(written, durable):
+        for place, start, header in self._whole_chunks(i, at):
+            headless = place > i and start > 0  # then it is not known what its segment replaces
+            if header.before > max(written, durable) or (headless and header.before >= durable):
                 break
-            at_end, end, written = i, at + header.length, max(written, header.after)
-        missing = cursor.written - written
-        if missing > 0:
-            self._lost("damaged on disk", missing, max(1, cursor.next_seq - missing), cursor.stream)
+            i, at, written = place, start + header.length, max(written, header.after)
+            if header.after <= cursor.written:
+                sure = (i, at)
+        self._miss_the_end(written)
+        i, at, self.written = self._end_of_batch(i, at, written)
+        self._write_again(sure, (i, at))
+        if self.written < max(cursor.acked, cursor.written, cursor.holes.end):
+            # These numbers are given again. Nobody who comes after a crash may miss them then, or take them for settled.
+            cursor.acked, cursor.written = min(cursor.acked, self.written), min(cursor.written, self.written)
+            cursor.holes.cut_off(self.written)
+            self._cursor_file.save(cursor, sync=True)
+        self._cut_off(i, at)
+
+    def _miss_the_end(self, written: int) -> None:
+        """The cursor says that more was written and synced than was found."""
+        missing = self.cursor.holes.between(written, self.cursor.written)
+        for start, stop in missing:
+            seq = self.cursor.next_seq - (self.cursor.written - start)
+            self._lost("damaged on disk", stop - start, max(1, seq), self.cursor.stream)
+        if missing:
+            self._keep()
             if self._used:
                 keep_copy(self.files, self.directory, self._used[-1], self._note)
-        at_end, end, self.written = self._end_of_batch(at_end, end, written)
-        # Numbers from here on are given again, so nobody misses twice what is missing.
-        cursor.acked = min(cursor.acked, self.written)
-        self._wipe(at_end if end else at_end - 1)
-        for segment in self._used[at_end + 1 if end else at_end :]:
+
+    def _write_again(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """From one (index of a segment, place) to another: what a process found in the system's cache after another one
+        was killed may never reach the medium if a sync has failed before, unless it is written once more."""
+        for i, segment in enumerate(self._used[: end[0] + 1]):
+            at = start[1] if i == start[0] else 0
+            stop = end[1] if i == end[0] else segment.size
+            while i >= start[0] and at < stop:
+                data = segment.file.pread(min(_COPY, stop - at), at)
+                segment.file.pwrite(data, at)
+                at += len(data)
+
+    def _cut_off(self, i: int, end: int) -> None:
+        """The log ends at this place of a segment. What is behind it must not be found again among what is written from now
+        on: the numbers are the same. After a failed sync it may be in front of it, too, if nothing is left of the segment
+        in which it was written again. The last goes first: each says that those before it had been there."""
+        for j in reversed(range(len(self._used))):
+            segment = self._used[j]
+            behind = list(segment.headers(end if j == i else 0))
+            if j < i:
+                behind = [(at, header) for at, header in behind if header.after > self.written]
+                if end or not behind:
+                    break
+            for at, header in reversed(behind):
+                segment.file.pwrite(bytes(len(format.MAGIC)), at)
+                if header.flags & format.SYNCED:
+                    segment.file.sync()
+            if behind:
+                segment.file.sync()
+            segment.forget_block()
+        while self._used[i + 1 if end else i :] or (not end and self._used and self._used[-1].before >= self.written):
+            segment = self._used.pop()
             segment.use = segment.end = 0
             self._free.append(segment)
-            self._used.remove(segment)
         if self._used and end:
             self._active = self._used[-1]
             self._active.end = end
@@ -156,7 +205,7 @@ class Directory:
                 if good:
                     yield i, at, header
 
-    def _last_synced(self, acked: int) -> tuple[int, int, int]:
+    def _last_synced(self) -> tuple[int, int, int]:
         """The newest header that says that everything before it was synced, or else where the cursor stands: index of its
         segment, place, and records written before."""
         for i in reversed(range(len(self._used))):
@@ -164,14 +213,15 @@ class Directory:
             synced = [(at, header.before) for at, header in headers if header.flags & format.SYNCED]
             if synced:
                 return i, *synced[-1]
-        return 0, self._begin(self._used[0]) if self._used else 0, acked
+        return 0, self._begin(self._used[0]) if self._used else 0, self.cursor.acked
 
     def _end_of_batch(self, i: int, end: int, written: int) -> tuple[int, int, int]:
         """The last place before this one that is not in the middle of a batch: index of its segment, place, and records
         written before."""
         while i < len(self._used):
             start = self._begin(self._used[i])
-            chunks = [(at, header) for at, header, good in self._used[i].scan(start) if good and at < end]
+            found = self._used[i].scan(start)
+            chunks = [(at, header) for at, header, good in found if good and at < end and header.after <= written]
             for at, header in reversed(chunks):
                 if not header.flags & format.CONTINUES or header.after < written:  # its end was there, and is gone
                     return i, at + header.length, written
@@ -180,25 +230,6 @@ class Directory:
                 return i, start, written
             i, end = i - 1, self._used[i - 1].size
         return i, end, written
-
-    def _wipe(self, at_end: int) -> None:
-        """What is behind the end must not be found again among what is written from now on: the numbers are the same. It may
-        be in front of it, too: after a failed sync chunks are written again, in a new segment, and not all of them may
-        have been."""
-        later = 0
-        for i in reversed(range(len(self._used))):
-            segment = self._used[i]
-            headers = list(segment.headers())
-            if later and max((header.after for _, header in headers), default=0) <= later:
-                return
-            behind = [at for at, header in headers if i > at_end or header.after > self.written]
-            for at in behind:
-                segment.file.pwrite(bytes(len(format.MAGIC)), at)
-            if behind:
-                segment.forget_block()
-                segment.file.sync()
-            if i <= at_end and headers:
-                later = max(1, headers[0][1].before)
 
     def _read_positions(self) -> None:
         """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before."""

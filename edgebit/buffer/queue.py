@@ -167,6 +167,16 @@ class Buffer:
                     self._forget_first()
                 return
 
+    def arrived(self, chunk: Chunk) -> None:
+        """This chunk, which was handed out, is with the collector, and an older one isn't yet: it is not handed out again,
+        nor dropped."""
+        for i in range(self._out):
+            if self._queue[i] is chunk:
+                self._remove(i)
+                self._out -= 1
+                chunk.release()
+                return
+
     def _forget_first(self) -> None:
         chunk = self._queue[0]
         self._remove(0)
@@ -179,6 +189,17 @@ class Buffer:
         del self._queue[i]
         self.used -= chunk.size
         self._count -= chunk.count
+
+    def _insert_halves(self, i: int, chunk: Chunk) -> None:
+        """Two chunks in the place of one that was removed."""
+        half = chunk.count // 2
+        parts = [chunk.part(0, half), chunk.part(half, chunk.count)]
+        parts[1].done, parts[1].marks = chunk.done, chunk.marks
+        parts[0].continues, parts[1].continues = bool(chunk.marks) or chunk.continues, chunk.continues
+        for part in reversed(parts):
+            self._queue.insert(i, part)
+            self.used += part.size
+            self._count += part.count
 
     # -- time --------------------------------------------------------------------------------------------------------
 

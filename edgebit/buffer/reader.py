@@ -14,10 +14,12 @@ end, or behind a gap that a power cut left, are handed out, too. On a device tha
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor
-from edgebit.buffer.segment import Segment
+from edgebit.buffer.holes import Holes
+from edgebit.buffer.segment import Segment, in_order
 from edgebit.buffer.streams import INFO
 from edgebit.errors import reason
 from edgebit.record import Chunk
@@ -104,7 +106,7 @@ class Reader:
         for name in files.listdir(directory):
             if name.endswith(".seg"):
                 self._open(name)
-        self.segments.sort(key=lambda segment: segment.use)
+        in_order(self.segments)
 
     def close(self) -> None:
         for segment in self.segments:
@@ -152,8 +154,8 @@ class Reader:
             if segment.use == cursor.use:
                 return cursor.use, cursor.offset, cursor.acked
             if segment.use > cursor.use:
-                # What the cursor points to is gone: acknowledged since then, unless the stop was a clean one.
-                return segment.use, 0, cursor.acked if cursor.clean else -1
+                # What the cursor points to is gone.
+                return segment.use, 0, cursor.acked if self.cursor is not None else -1
         return cursor.use + 1, 0, cursor.acked
 
     def items(self, every: bool = False) -> Iterator[Found | Gap]:
@@ -177,9 +179,10 @@ class Reader:
 
     def _waiting(self, use: int, start: int, passed: int) -> Iterator[Found | Gap]:
         last: Header | None = None
+        holes = self.cursor.holes if self.cursor is not None else Holes()
         place = ("-", 0)  # behind the last chunk
         torn = False
-        for segment in self.segments:
+        for segment, following in zip_longest(self.segments, self.segments[1:]):
             if segment.use < use or torn:
                 continue
             at = begin = start if segment.use == use else 0
@@ -187,20 +190,24 @@ class Reader:
                 place = (segment.name, begin)
             try:
                 for at, header in segment.headers(begin):
+                    if following is not None and header.after > following.before:
+                        break  # written again, because the first time was not known to have succeeded
                     if passed < 0:
                         passed = header.before
                     if header.after <= passed:
-                        continue  # written twice, because the first time was not known to have succeeded
+                        continue  # written again, too
                     if torn := self._torn(segment, at, header):
                         break
-                    if header.before > passed and not self._changed(segment):
-                        yield self._missing(place, header, passed, last)
-                    yield self._one(segment, at, header, True)
+                    missing = sum(stop - start for start, stop in holes.between(passed, header.before))
+                    if missing and not self._changed(segment):
+                        yield self._missing(place, header, missing, last)
+                    if not holes.cover(header.before, header.after):
+                        yield self._one(segment, at, header, True)
                     passed, last, place = header.after, header, (segment.name, at + header.length)
             except OSError as error:
                 yield Gap(segment.name, at, 0, 0, "", reason(error), True)
-        if self.cursor is not None and self.cursor.written > passed >= 0:
-            missing = self.cursor.written - passed
+        missing = sum(stop - start for start, stop in holes.between(passed, self.cursor.written)) if self.cursor else 0
+        if self.cursor is not None and missing and passed >= 0:
             seq = last.last_seq + 1 if last is not None else max(1, self.cursor.next_seq - missing)
             stream = last.stream if last is not None else self.cursor.stream
             yield Gap(*place, missing, seq, stream.hex(), GONE, True)
@@ -213,8 +220,7 @@ class Reader:
         waiting = waiting and not self._changed(segment)
         return Gap(segment.name, at, header.count, header.seq, header.stream.hex(), "damaged: wrong checksum", waiting)
 
-    def _missing(self, place: tuple[str, int], header: Header, passed: int, last: Header | None) -> Gap:
-        count = header.before - passed
+    def _missing(self, place: tuple[str, int], header: Header, count: int, last: Header | None) -> Gap:
         follows = last is not None and last.stream == header.stream
         seq = last.last_seq + 1 if last is not None and follows else max(1, header.seq - count)
         why = DROPPED if last is not None and header.use > last.use + 1 else GONE
@@ -262,7 +268,9 @@ class Reader:
         if found.oldest is None or found.newest is None:
             found.oldest = None
             return found
-        found.records = max(0, found.newest.after - max(acked, found.oldest.before))
+        start, stop = max(acked, found.oldest.before), found.newest.after
+        holes = self.cursor.holes if self.cursor is not None else Holes()
+        found.records = sum(end - at for at, end in holes.between(start, stop))
         found.bytes = sum(segment.size for segment in waiting[:-1]) + newest_end - at
         return found
 

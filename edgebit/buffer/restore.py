@@ -96,7 +96,7 @@ class RestorableBuffer(DiskBuffer):
             self.gone = True
             self.renew(self._log.usurped)
             self._log.restore()
-            self._log.save_cursor(bytes.fromhex(self.stream_id), self._next_seq, sync=True)
+            self._log.save_cursor(sync=True)
         self.gone = False
         return self._log.waiting
 
@@ -108,9 +108,9 @@ class RestorableBuffer(DiskBuffer):
     def _sync(self) -> bool:
         return not self.gone and super()._sync()
 
-    def save_cursor(self, clean: bool = False) -> None:
+    def _save_cursor(self, clean: bool = False) -> None:
         if not self.gone:
-            super().save_cursor(clean)
+            super()._save_cursor(clean)
 
     @property
     def deadline(self) -> float | None:

@@ -19,13 +19,14 @@ DAMAGED_COPIES = 2  # segments kept in `damaged/`
 
 
 class Segment:
-    """`use` is 0 while it is free. `end` is where the next chunk goes, known only of the newest segment."""
+    """`use` is 0 while it is free. `end` is where the next chunk goes, known only of the newest segment. `before`: records
+    written before its first chunk."""
 
-    __slots__ = ("_block", "_block_at", "end", "file", "name", "use")
+    __slots__ = ("_block", "_block_at", "before", "end", "file", "name", "use")
 
     def __init__(self, name: str, file: File) -> None:
         self.name, self.file = name, file
-        self.use = self.end = 0
+        self.use = self.end = self.before = 0
         self._block, self._block_at = b"", 0
 
     @property
@@ -84,7 +85,7 @@ class Segment:
             found = self._search(0, None)
             header = found[1] if found else None
         if header is not None:
-            self.use = header.use
+            self.use, self.before = header.use, header.before
         return header
 
     def headers(self, at: int = 0) -> Iterator[tuple[int, Header]]:
@@ -110,6 +111,14 @@ class Segment:
     def forget_block(self) -> None:
         """The file was written: what was read of it may be old."""
         self._block = b""
+
+
+def in_order(segments: list[Segment]) -> None:
+    """Sort them as they were written. Each begins where the earlier ones end: what they have from there on was written
+    again. So none begins behind a later one's beginning, also if its first chunk is lost."""
+    segments.sort(key=lambda segment: segment.use)
+    for i in reversed(range(len(segments) - 1)):
+        segments[i].before = min(segments[i].before, segments[i + 1].before)
 
 
 def keep_copy(files: Files, directory: str, segment: Segment, note: Callable[[str], object]) -> None:

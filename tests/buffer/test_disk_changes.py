@@ -129,3 +129,53 @@ def test_files_that_are_not_ours_are_left_alone():
     books.open()
     assert books.take_all() == books.appended
     assert books.files.read(f"{DIRECTORY}/notes.txt") == b"by hand"
+
+
+def test_what_was_delivered_out_of_turn_comes_only_once_also_after_a_crash():
+    books = with_backlog(chunks=40, limit=16 * 1024)  # most of it is on disk only
+    first, second = books.take(), books.take()
+    assert first is not None
+    assert second is not None
+    books.buffer.arrived(second)
+    books.buffer.rewind()
+    books.wait(1)
+    books.files.cut()
+    books.open()
+    got = books.take_all()
+    there = {record[2][0] for record in second.records}
+    assert set(got) == set(books.appended) - there
+    assert books.losses == []
+    assert books.buffer.records == 0
+
+
+def test_cursor_is_synced_while_it_moves_and_at_rest():
+    """What was delivered some seconds before a cut, or a second before a kill, does not come again."""
+    for end, seconds in (("cut", 6), ("kill", 1.1)):
+        books = with_backlog()
+        for _ in range(5):
+            books.take_all()
+            books.put(50, size=200)
+            books.wait(seconds)
+        getattr(books.files, end)()
+        books.open()
+        assert books.take_all() == books.appended[-50:]
+
+
+def test_a_loss_is_kept_before_the_cursor_says_that_it_was_told():
+    """A cut between the two tells it twice; the other way round nobody would ever know of it."""
+    books = with_backlog(chunks=20, disk=MIB)
+    path = max(path for path in books.files.written if path.endswith(".seg") and books.files.written[path])
+    books.files.kill()
+    books.files.open(path).pwrite(b"damage", 300)
+    buffer, kept = books.open(), []
+    buffer._log._keep = lambda: kept.append((books.files.written[f"{DIRECTORY}/cursor"], list(books.losses)))
+    before = books.files.written[f"{DIRECTORY}/cursor"]
+    books.take_all(ack=False)
+    buffer.commit()
+    assert kept == [(before, books.losses)]
+    assert books.lost > 0
+    books.files.cut()
+    losses = list(books.losses)
+    books.open()
+    books.take_all()
+    assert books.losses == losses

@@ -42,8 +42,8 @@ def test_table_of_fields(struct, table):
 
 def test_sizes_in_the_text():
     assert f"## The header of a chunk, {format.HEADER_SIZE} bytes" in PAGE
-    assert f"has {cursor.CURSOR_SIZE} bytes" in PAGE
-    assert f"padded to {cursor.SLOT} bytes" in PAGE
+    assert f"has {cursor.SLOT} bytes, a sector" in PAGE
+    assert f"how many, at most {cursor.MOST_HOLES}" in PAGE
     assert f"Version {format.VERSION}." in PAGE
     assert f"at most {format.MAX_TAG}" in PAGE
     assert f"`{format.MAGIC.decode()}`" in PAGE
@@ -81,13 +81,15 @@ def test_example_is_what_is_written():
 
 def test_cursor_by_the_table():
     """Each field is where the table says, by writing a cursor with a different value in each."""
-    data = Cursor(1, 2, 3, 4, b"streamid", 5, True, writes=6).pack()
+    data = Cursor(1, 2, 3, 4, b"streamid", 5, True, writes=6, holes=((7, 8), (9, 10))).pack()
     rows = {name: data[int(at) : int(at) + int(size)] for at, size, name, _ in TABLES[1]}
     crc = rows.pop("crc")
-    assert int.from_bytes(crc, "little") == zlib.crc32(data[:64])
+    assert int.from_bytes(crc, "little") == zlib.crc32(data[:508])
+    assert [int.from_bytes(rows["holes"][at : at + 8], "little") for at in (0, 8, 16, 24)] == [7, 8, 9, 10]
+    assert not any(rows.pop("holes")[32:])
     assert (rows.pop("magic"), rows.pop("stream")) == (b"EDGC", b"streamid")
     assert {name: int.from_bytes(value, "little") for name, value in rows.items()} == {
-        "version": 1, "flags": 1, "writes": 6, "use": 1, "offset": 2, "acknowledged": 3, "written": 4,
+        "version": 1, "flags": 1, "hole count": 2, "writes": 6, "use": 1, "offset": 2, "acknowledged": 3, "written": 4,
         "next sequence": 5}  # fmt: skip
 
 

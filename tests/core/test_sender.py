@@ -132,6 +132,22 @@ def test_everything_arrives_in_order_after_a_failure_in_the_middle(bench):
     assert b.sender.empty
 
 
+def test_what_was_delivered_out_of_turn_is_not_lost_when_the_buffer_drops(bench):
+    b = bench(window=2, memory=32 * 1024, overflow="drop_oldest")
+    b.fill_chunks(2)
+    b.loop.run_for(2)
+    b.output.answer("retry", "no", which=(0,))
+    b.output.answer("delivered")
+    for _ in range(600):  # during the back-off
+        b.append(1)
+    b.output.auto = "delivered"
+    b.loop.run_for(100)
+    arrived = [n for i, (_, seq, count) in enumerate(b.output.got) if i != 0 for n in range(seq, seq + count)]
+    lost = [n for _, count, first in b.losses for n in range(first, first + count)]
+    assert lost
+    assert sorted(arrived + lost) == list(range(1, b.count + 1))
+
+
 def test_no_new_batch_starts_while_a_failed_one_waits_for_the_others(bench):
     b = bench(window=2)
     b.fill_chunks(4)
@@ -143,7 +159,7 @@ def test_no_new_batch_starts_while_a_failed_one_waits_for_the_others(bench):
     b.loop.run_for(100)
     assert b.output.got[2] == b.output.got[0]
     b.output.auto = "delivered"
-    b.output.answer("delivered")
+    b.output.answer("delivered", which=(0, 1))
     b.loop.run_for(100)
     assert b.output.got.count(b.output.got[1]) == 1  # delivered out of turn: not sent twice
     assert sorted(set(b.output.sequences())) == list(range(1, b.count + 1))

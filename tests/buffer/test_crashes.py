@@ -1,0 +1,180 @@
+"""Buffers on disk under crashes: power cuts and kills at any operation, again and again, and what was promised holds.
+
+`EDGEBIT_CRASHES=100000` in the environment asks for that many crashes; the default is two thousand, and those of the one
+story. A failing case is printed as the calls that lead to it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from crash import Device, Life
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from edgebit.buffer.disk import DiskBuffer
+from edgebit.buffer.segment import Segment
+from fakes.files import SimFile
+
+CRASHES = int(os.environ.get("EDGEBIT_CRASHES", "2000"))
+SEGMENT = 4096
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_segments():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgebit.buffer.opening.segment_size", lambda limit: SEGMENT)
+        yield
+
+
+# -- any story -------------------------------------------------------------------------------------------------------
+
+steps = st.one_of(
+    st.tuples(st.just("put"), st.integers(1, 40), st.sampled_from("ab"), st.sampled_from([5, 60, 400])),
+    st.tuples(st.just("put"), st.integers(20, 60), st.just("a"), st.sampled_from([60, 150])),
+    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 1.2, 7.0])),
+    st.tuples(st.just("read")),
+    st.tuples(st.just("ack"), st.integers(1, 3)),
+    st.tuples(st.sampled_from(["rewind", "relax", "drain"])),
+)
+faults = st.one_of(
+    st.tuples(st.just("fail"), st.sampled_from([errno.EIO, errno.ENOSPC]), st.sampled_from(["pwrite", "sync"])),
+    st.tuples(st.just("mend")),
+)
+ends = st.sampled_from(["cut", "cut", "kill", "stop"])
+after = st.one_of(st.none(), st.integers(0, 90))
+how = st.fixed_dictionaries({
+    "spill": st.booleans(),
+    "sync": st.sampled_from([0, 1.0]),
+    "overflow": st.sampled_from(["block", "drop_oldest", "drop_newest"]),
+})  # fmt: skip
+
+
+def story(some_steps, lives):
+    return st.lists(st.tuples(st.lists(some_steps, max_size=15), ends, after), min_size=1, max_size=lives)
+
+
+def many(crashes):
+    """Settings of a property test with about so many crashes."""
+    return settings(max_examples=max(1, crashes // 2), deadline=None, suppress_health_check=list(HealthCheck),
+                    report_multiple_bugs=False,
+                    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))  # fmt: skip
+
+
+def tell(device: Device, lives: list[Life]) -> None:
+    for life in lives:
+        device.live(*life)
+    device.finish()
+
+
+@pytest.mark.slow  # thousands of crashes; each takes milliseconds
+@many(CRASHES)
+@given(seed=st.integers(0, 2**32), how=how, lives=story(steps, 6))
+def test_nothing_promised_is_broken_by_cuts_and_kills(seed, how, lives):
+    tell(Device(seed, **how), lives)
+
+
+@pytest.mark.slow  # the same
+@many(CRASHES // 4)
+@given(seed=st.integers(0, 2**32), how=how, lives=story(st.one_of(steps, steps, steps, faults), 6))
+def test_nothing_promised_is_broken_by_cuts_and_kills_of_a_disk_that_fails_at_times(seed, how, lives):
+    tell(Device(seed, **how), lives)
+
+
+@pytest.mark.slow  # the same
+@many(CRASHES // 4)
+@given(seed=st.integers(0, 2**32), spill=st.booleans(), lives=story(steps, 6))
+def test_without_sync_a_kill_breaks_nothing(seed, spill, lives):
+    killed: list[Life] = [(some, end if (end, at) == ("stop", None) else "kill", at) for some, end, at in lives]
+    tell(Device(seed, spill=spill, sync=None), killed)
+
+
+# -- one story, cut at each of its operations ------------------------------------------------------------------------
+
+BEFORE: Life = ([("put", 30, "a", 60), ("put", 10, "b", 60), ("wait", 8.0), ("read",), ("ack", 1)], "kill", None)
+STORY: list[tuple] = [
+    *[("put", 12, "ab"[i % 2], 60) for i in range(6)],
+    ("wait", 8.0), ("read",), ("read",), ("ack", 1), ("put", 40, "a", 150), ("wait", 1.5), ("rewind",), ("read",),
+    ("ack", 1), ("put", 60, "b", 100), ("wait", 8.0), ("drain",), ("put", 5, "a", 20), ("wait", 8.0), ("put", 5, "a", 20),
+]  # fmt: skip
+
+
+@pytest.mark.slow  # a few hundred stories a case
+@pytest.mark.parametrize("end", ["cut", "kill"])
+@pytest.mark.parametrize("spill", [False, True], ids=["filesystem", "hybrid"])
+@pytest.mark.parametrize("overflow", ["block", "drop_oldest"])
+def test_cut_after_every_single_operation(overflow, spill, end):
+    at, complete = 0, False
+    while not complete:
+        device = Device(seed=at, overflow=overflow, spill=spill)
+        device.live(*BEFORE)
+        complete = device.live(STORY, end, at)
+        device.finish()
+        at += 1
+    assert at > 60
+
+
+# -- the witness is awake --------------------------------------------------------------------------------------------
+
+
+def sync_does_nothing(patch):
+    patch.setattr(SimFile, "sync", lambda self: None)
+
+
+def checksums_are_not_looked_at(patch):
+    patch.setattr(
+        Segment, "payload", lambda self, at, header: self.file.pread(header.payload_length, at + header.payload_at)
+    )
+
+
+def receipts_come_back_before_the_sync(patch):
+    write = DiskBuffer._write
+    patch.setattr(DiskBuffer, "_write", lambda self, chunk: write(self, chunk) and (chunk.release() or True))
+
+
+def acknowledged_is_what_was_read(patch):
+    read = DiskBuffer.read
+
+    def read_and_ack(self, flush=False):
+        chunk = read(self, flush)
+        if chunk is not None:
+            self.ack(chunk)
+        return chunk
+
+    patch.setattr(DiskBuffer, "read", read_and_ack)
+
+
+def stream_is_always_the_same(patch):
+    patch.setattr(Device, "new_stream_id", lambda self: "11" * 8)
+
+
+SABOTAGE = (sync_does_nothing, checksums_are_not_looked_at, receipts_come_back_before_the_sync,
+            acknowledged_is_what_was_read, stream_is_always_the_same)  # fmt: skip
+
+
+def tell_many():
+    steps = [
+        ("put", 30, "a", 60),
+        ("wait", 0.3),
+        ("read",),
+        ("put", 30, "a", 60),
+        ("wait", 1.5),
+        ("rewind",),
+        ("read",),
+    ]
+    for seed in range(100):
+        tell(Device(seed), [(steps, "cut", 30 + seed % 40), (steps, "cut", None)])
+
+
+def test_a_buffer_that_keeps_its_promises_is_not_accused():
+    tell_many()
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGE)
+def test_a_buffer_that_breaks_a_promise_is_caught(sabotage, monkeypatch):
+    sabotage(monkeypatch)
+    with pytest.raises((AssertionError, ValueError)) as caught:
+        tell_many()
+    assert "device.live(" in "".join(caught.value.__notes__)

@@ -176,6 +176,8 @@ class Pipeline:
                 step.origin = None
             elif len(records) < before:
                 step.stats.add("dropped", before - len(records))
+            if not records:
+                break
         if records and routes:
             if len(records) < count:
                 raw = raw * len(records) // count

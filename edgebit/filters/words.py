@@ -1,14 +1,18 @@
 """Texts of options that are several words: blanks between them, quotes around a word that has blanks in it.
 
 A quote stands for itself unless a word begins with it; inside, a backslash before the quote makes it a letter. Other
-backslashes are kept: most such texts are regular expressions.
+backslashes are kept: most such texts are regular expressions. Blanks in a record accessor's quotes belong to it:
+``$map['two words']`` is one word.
 """
 
 from __future__ import annotations
 
 import re
 
-_WORD = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|'((?:[^'\\]|\\.)*)'(?=\s|$)|(\S+))""", re.DOTALL)
+_WORD = re.compile(
+    r"""\s*(?:"((?:[^"\\]|\\.)*)"(?=\s|$)|'((?:[^'\\]|\\.)*)'(?=\s|$)|(\$[^\s\['"]+(?:\['(?:[^']|'')*+'\]|\[[0-9]+\])+(?!\S)|\S+))""",
+    re.DOTALL,
+)
 
 
 def first(text: str) -> tuple[str, str]:

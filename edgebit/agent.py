@@ -17,6 +17,7 @@ from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
 from edgebit.notify import Notifier
 from edgebit.reporter import Reporter
+from edgebit.signals import OURS
 from edgebit.state import StateDir
 from edgebit.stats import Stats
 from edgebit.supervisor import Host, Shared
@@ -64,6 +65,7 @@ class Agent:
         self._state: StateDir | None = None
         self._commit_timer: Timer | None = None
         self.ready = False
+        self._terminal = False  # started by a person, whose terminal may go away
         self.stopping = False
         self._grace: Timer | None = None
         self._changed = False
@@ -91,12 +93,16 @@ class Agent:
     def run(self, signals: bool = True) -> int:
         """Run until stopped; the exit code."""
         if signals:
-            self.loop.handle_signals(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+            self._terminal = os.isatty(0)
+            nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            self.loop.handle_signals(*(number for number in OURS if number != signal.SIGHUP or not nohup))
             _tune_collector()
         try:
             self.start()
             self.loop.run()
         finally:
+            if signals:  # from now on there is nothing they could do
+                signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
             self.close()
         return self.status
 
@@ -264,6 +270,8 @@ class Agent:
         if number == signal.SIGUSR1:
             for line in self.stats.lines():
                 self.log.info(line)
+        elif number == signal.SIGHUP and not self._terminal:
+            self.log.warn("SIGHUP: the configuration is read at the start only; restart the agent to change it")
         elif self.stopping:
             self.log.warn("second signal: not waiting for deliveries any longer")
             self.loop.stop()

@@ -105,6 +105,13 @@ def _config_path(args: list[str], command: str) -> str:
 
 
 def _run(args: list[str]) -> int:
+    from edgebit.signals import held
+
+    with held():
+        return _run_agent(args)
+
+
+def _run_agent(args: list[str]) -> int:
     import os
 
     from edgebit.config.commandline import CommandLine, Wrong

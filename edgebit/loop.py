@@ -152,6 +152,7 @@ class Loop:
         signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
         for signum in signums:
             self._old_handlers[signum] = signal.signal(signum, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signums)  # those that were held come now
 
     # -- running -----------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from e2e.harness import ROOT, needs
+from e2e.harness import ROOT, Process, needs, wait_until
 
 from edgebit.errors import ConfigError
 
@@ -58,3 +60,29 @@ def test_unit_does_not_restart_on_a_config_error():
         assert f"\n{line}\n" in unit
     assert re.search(r"^SupplementaryGroups=.*dialout", unit, re.M)
     assert re.search(r"^MemoryMax=", unit, re.M)
+
+
+def starting(directory):
+    """An agent that has only just begun to start: its signals wait."""
+    (directory / "c.toml").write_text(GOOD)
+    process = Process(directory, "run", "-c", "c.toml", env={"STATE_DIRECTORY": str(directory / "state")})
+    status = Path(f"/proc/{process.process.pid}/status")
+    wait_until(lambda: int(status.read_text().split("SigBlk:")[1].split()[0], 16) & 1 << signal.SIGUSR1 - 1)
+    return process
+
+
+def test_signals_in_the_first_moment_do_what_they_do_later(tmp_path):
+    agent = starting(tmp_path)
+    try:
+        agent.process.send_signal(signal.SIGHUP)
+        agent.process.send_signal(signal.SIGUSR1)
+        agent.wait_log("input dummy.0:")  # the counters
+        agent.wait_log("restart the agent to change it")
+        assert agent.stop() == 0
+        assert "[agent] stopped" in agent.log
+        agent = starting(tmp_path)
+        assert "ready" not in agent.log.partition("stopped")[2]
+        assert agent.stop() == 0
+        assert agent.log.count("[agent] stopped") == 2
+    finally:
+        agent.kill()

@@ -21,6 +21,8 @@ import json
 import os
 from zlib import crc32
 
+from edgebit.net.writing import sync_directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,12 +146,4 @@ def save(path: str, positions: Sequence[Position], patterns: Sequence[str], sync
             os.fsync(fd)
     os.replace(beside, path)
     if sync:
-        _sync_directory(os.path.dirname(path) or ".")
-
-
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_directory(path)

@@ -43,6 +43,15 @@ def append(fd: int, data: bytes, sync: bool = False) -> None:
         raise
 
 
+def sync_directory(path: str) -> None:
+    """Sync the directory that a file or directory is in: only then a power cut can't take its name. Raises OSError."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class SlowWriter:
     """Writes one piece of data after the other to a descriptor that may not be ready to take it.
 

@@ -19,7 +19,7 @@ import stat
 
 from edgebit.errors import ConfigError, reason
 from edgebit.net.rotation import ROTATE_OPTIONS, Rotation
-from edgebit.net.writing import SlowWriter, append
+from edgebit.net.writing import SlowWriter, append, sync_directory
 from edgebit.options import Option, boolean, string
 from edgebit.plugin import Output
 
@@ -202,7 +202,7 @@ class File(Output):
                 if self._text and _read(path, 1, -1) not in (b"", b"\n"):
                     target.lead = b"\n"
                 if self._sync:
-                    _sync_directory(os.path.dirname(path) or ".")  # else a power cut may take the name with the file
+                    sync_directory(path)  # else a power cut may take the name with the file
         except OSError:
             os.close(fd)
             raise
@@ -248,12 +248,4 @@ def _make_directories(path: str, sync: bool) -> None:
     for directory in reversed(missing):
         os.mkdir(directory, 0o755)
         if sync:
-            _sync_directory(os.path.dirname(directory) or ".")
-
-
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+            sync_directory(directory)

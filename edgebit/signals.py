@@ -1,4 +1,4 @@
-"""Signals before the loop runs and after it has ended. The first thing that `edgebit run` does, so it imports nothing heavy."""
+"""Signals before the loop runs and after it has ended. Imports nothing heavy: it is what `edgebit run` begins with."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a reader that has gone is expected
         return code
     except EdgebitError as error:
-        for line in str(error).splitlines():
+        for line in str(error).split("\n"):
             print(f"edgebit: {line}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:

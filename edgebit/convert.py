@@ -62,20 +62,23 @@ def _settings(settings: Iterable[Setting], options: Iterable[Option]) -> list[st
         option = rows.get(setting.key)
         if option is not None and option.multiple and runs[-1:] != [setting.key]:
             runs.append(setting.key)
-    mixed = len(runs) > len(set(runs))
+    mixed = len(runs) > len(set(runs))  # then their order may matter
     out = []
-    if mixed:  # then their order may matter
-        lines = [f"    {_text(f'{one.key} {_source(one)}')}," for one in settings if one.key in runs]
-        out = ["in_order = [", *lines, "]"]
     for key, group in groups.items():
         if mixed and key in runs:
             continue
         values = [_value(setting, rows.get(key)) for setting in group]
-        shown = values[0] if len(values) == 1 else "[\n" + "".join(f"    {value},\n" for value in values) + "]"
+        shown = values[0] if len(values) == 1 else _list(values)
         prefix, dot, _ = key.partition(".")
         bare = re.fullmatch(r"[a-z0-9_.-]+", key) and (not dot or (prefix in _DOTTED and prefix not in groups))
         out.append(f"{key if bare else _text(key)} = {shown}")
+    if mixed:
+        out.append("in_order = " + _list([_text(f"{one.key} {_source(one)}") for one in settings if one.key in runs]))
     return out
+
+
+def _list(values: list[str]) -> str:
+    return "[\n" + "".join(f"    {value},\n" for value in values) + "]"
 
 
 def _source(setting: Setting) -> str:

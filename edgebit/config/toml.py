@@ -45,6 +45,8 @@ def parse(text: str, path: str, env: Mapping[str, str]) -> Config:
         found = _PLACE.search(str(error))
         line = (found[1] if found else None) or str(text.count("\n") + 1)
         raise ConfigError(_PLACE.sub("", str(error)), f"{path}:{line}") from None
+    except (ValueError, RecursionError) as error:  # of a number, a date or a nesting beyond all bounds
+        raise ConfigError(f"cannot be read: {error}", path) from None
     reader = _Reader(_lines(text), path, env)
     config = Config(path)
     for name, value in data.items():

@@ -103,7 +103,7 @@ class File(Output):
         *ROTATE_OPTIONS,
     )
     # Not mkdir, which is off in Fluent Bit: a missing directory loses the records there.
-    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file", "mkdir": "off"}
+    CLASSIC: ClassVar[dict[str, str]] = {"format": "out_file"}
     FORMATS = ("json_lines", "csv", "json", "json_stream", "ltsv", "plain", "out_file", "template", "text", "gelf",
                "msgpack", "cbor", "cbor_rows")  # fmt: skip
 

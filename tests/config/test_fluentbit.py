@@ -155,7 +155,7 @@ def test_storage_sync(tmp_path):
 
 
 @pytest.mark.parametrize(("output", "format", "expected"), [
-    ("Name file\nTemplate x\nDelimiter comma\nJson_Date_Key false\n", "out_file", {"mkdir": False}),
+    ("Name file\nTemplate x\nDelimiter comma\nJson_Date_Key false\n", "out_file", {"mkdir": True}),
     ("Name file\nFormat csv\nLabel_Delimiter space\n", "csv", {"csv_quote": "fluent-bit"}),
     ("Name stdout\nJson_Date_Key false\n", "text", {}),
     ("Name stdout\nFormat msgpack\n", "msgpack", {}),

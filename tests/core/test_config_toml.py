@@ -72,6 +72,22 @@ def test_an_option_of_tls_turns_tls_on():
     assert [(s.key, s.value) for s in mqtt.settings if "tls" in s.key] == [("tls", True), ("tls.verify", True)]
 
 
+def test_settings_whose_order_matters():
+    text = "[[filter]]\nplugin = 'modify'\nmatch='*'\nin_order = [\n'add a ${B}', 'rename  c d']\n"
+    (section,) = parse(text, "f.toml", {"B": "b"}).sections["filter"]
+    assert [(s.key, s.value, s.where) for s in section.settings] == [
+        ("match", "*", "f.toml:3"), ("add", "a b", "f.toml:4"), ("rename", "c d", "f.toml:4"),
+        ("plugin", "modify", "f.toml:2"),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"f\.toml:4: in_order: is a list of texts"):
+        parse(text.replace("rename  c d", "rename"), "f.toml", {"B": "b"})
+
+
+def test_numbers_beyond_all_bounds():
+    with pytest.raises(ConfigError, match=r"f\.toml: cannot be read"):
+        parse("[service]\nflush = " + "9" * 5000, "f.toml", {})
+
+
 def test_tables_as_values_stay_tables():
     (section,) = parse(GOOD, "f.toml", {}).sections["filter"]
     assert [(s.key, s.value) for s in section.settings if s.key == "record"] == [("record", {"site": "porto"})]

@@ -39,7 +39,8 @@ class Case:
         work = directory / "work"
         shutil.copytree(self.path, work, ignore=shutil.ignore_patterns("expected", "case.json", "__pycache__"))
         (work / "out").mkdir(exist_ok=True)
-        env = {**os.environ, "TZ": "UTC", "PYTHONPATH": f"{ROOT}:{HERE}", "PORT": str(_free_port()), **self.env}
+        env = {**os.environ, "TZ": "UTC", "PYTHONPATH": f"{ROOT}:{HERE}", "PORT": str(_free_port()), "SINK_PORT": "1",
+               **self.env}  # fmt: skip
         config = "fluent-bit.conf"
         if convert:
             config = "converted.toml"

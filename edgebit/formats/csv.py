@@ -30,11 +30,11 @@ class Csv(Format):
     OPTIONS = (
         Option("delimiter", delimiter, ",", "comma, tab, space or any other character between the values"),
         Option("csv_quote", ("rfc4180", "fluent-bit"), "rfc4180", "rfc4180: quotes in text are doubled; fluent-bit: not"),
-        Option("csv_column_names", boolean, False, "a line of column names before the first record of a file or message"
-               " and where the fields change"),
+        Option("csv_column_names", boolean, False, "a line of column names before the first record of a file or message"),
+        Option("csv_column_names_again", boolean, True, "another line of them where the fields change"),
         Option("sequence_key", string, "", "column after the time for the record's number in its stream"),
     )  # fmt: skip
-    CLASSIC: ClassVar[dict[str, str]] = {"csv_quote": "fluent-bit"}
+    CLASSIC: ClassVar[dict[str, str]] = {"csv_quote": "fluent-bit", "csv_column_names_again": "off"}
     content_type = "text/csv"
     stream = True
 
@@ -45,6 +45,7 @@ class Csv(Format):
     def encode(self, chunk: Chunk) -> bytes:
         opt = self.opt
         comma, header, numbered = opt.delimiter, opt.csv_column_names, opt.sequence_key
+        again = opt.csv_column_names_again
         records = chunk.records
         if records and not numbered and [shape for _, shape, _ in records].count(records[0][1]) == len(records):
             text = self._all_text(records)
@@ -60,6 +61,7 @@ class Csv(Format):
             if shape is not last_shape:
                 if header:
                     add(self._header(shape))
+                    header = again
                 last_shape = shape
             lead = f"{when}{comma}{seq}" if numbered else when
             add(comma.join((lead, *map(self._cell, values))) + "\n")
@@ -120,7 +122,10 @@ class Ltsv(Lines):
     def template(self, shape: Shape) -> str:
         colon, comma = literal(self.opt.label_delimiter), literal(self.opt.delimiter)
         pairs = [f'"{literal(name)}"{colon}%s' for name in shape.names]
-        return comma.join([f'"time"{colon}%s%.0s', *pairs]) + "\n"
+        return comma.join([f'"time"{colon}%s%.0s', *pairs])
+
+    def bare(self, texts: str) -> bool:
+        return True
 
     def encode(self, chunk: Chunk) -> bytes:
-        return utf8("".join(self.rows(chunk.records, range(chunk.count))))
+        return utf8(self.written(chunk.records, chunk.seq))

@@ -75,6 +75,12 @@ def test_delimiters_that_would_make_nonsense_are_refused(bad: str) -> None:
         make_format("csv", delimiter=bad)
 
 
+def test_column_names_come_only_first() -> None:
+    assert encode({"a": 1}, {"b": 2}, {"a": 3}, csv_column_names=True, csv_column_names_again=False) == (
+        'timestamp,"a"\n1700000000.123456789,1\n1700000001.123456789,2\n1700000002.123456789,3\n'
+    )
+
+
 def test_column_names_come_first_and_where_the_fields_change() -> None:
     assert encode({"a": 1, 'b"': "x"}, {"a": 2, 'b"': "y"}, {"c": 3}, csv_column_names=True) == (
         'timestamp,"a","b"""\n1700000000.123456789,1,"x"\n1700000001.123456789,2,"y"\n'
@@ -138,3 +144,11 @@ def test_ltsv_delimiters() -> None:
     assert body == b'"time" 1700000000.123457,"a" 1,"b" "x y"\n'
     body = make_format("ltsv", delimiter="%", label_delimiter="=").encode(chunk_of({"a": 1}))
     assert body == b'"time"=1700000000.123457%"a"=1\n'
+
+
+@pytest.mark.parametrize("values", [("x", 'say "hi"\n'), ("%s", None), (1, 2.5)])
+def test_many_ltsv_records_are_written_as_single_ones_are(values: tuple[Any, ...]) -> None:
+    ltsv = make_format("ltsv")
+    records = [{"a%": values[0], "b": values[1], "n": str(i)} for i in range(40)]
+    chunk = chunk_of(*records)
+    assert ltsv.encode(chunk) == b"".join(ltsv.encode(chunk.part(i, i + 1)) for i in range(40))

@@ -151,7 +151,9 @@ class _Builder:
         output = self.make(cls, section, opt, host)
         host.attach(output)
         stream_id = self.new_stream_id()
-        format = format_cls(opt, self.shared.agent_id, stream_id) if format_cls is not None else None
+        format = (
+            self.make(format_cls, section, opt, self.shared.agent_id, stream_id) if format_cls is not None else None
+        )
 
         def lost(why: str, count: int, first: int, stream: str) -> None:
             host.stats.add("lost", count)

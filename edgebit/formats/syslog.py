@@ -71,6 +71,11 @@ def key(value: object) -> Accessor | None:
     return parse(text) if text else None
 
 
+def sd_key(value: object) -> Accessor:
+    """A field that has a map."""
+    return parse(string(value))
+
+
 def sd_preset(value: object) -> str:
     """Structured data as it stands in a message."""
     text = string(value).strip()
@@ -103,7 +108,7 @@ class Syslog(Format):
         *_text("procid", "process id"),
         *_text("msgid", "type of the message"),
         Option("syslog_message_key", key, None, "field with the message", default_text='""'),
-        Option("syslog_sd_key", string, [], "field with a map that becomes structured data named like it", multiple=True),
+        Option("syslog_sd_key", sd_key, [], "field with a map that becomes structured data named like it", multiple=True),
         Option("syslog_sd_preset", sd_preset, "", "structured data if the record has none"),
         Option("allow_longer_sd_id", boolean, False, "names in structured data may be longer than 32 characters"),
     )  # fmt: skip
@@ -114,7 +119,7 @@ class Syslog(Format):
         super().__init__(opt, agent_id, stream_id)
         self._header = [(name, getattr(opt, f"syslog_{name}_key"), getattr(opt, f"syslog_{name}_preset"))
                         for name in _LONGEST]  # fmt: skip
-        self._sd_keys = [parse(name) for name in opt.syslog_sd_key]
+        self._sd_keys: list[Accessor] = opt.syslog_sd_key
         self._longest_sd = 1 << 16 if opt.allow_longer_sd_id else 32
         self._layout = self._rfc5424 if opt.syslog_format == "rfc5424" else self._rfc3164
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class Syslog(Output):
-    """Sends records as syslog messages."""
+    """Sends records as syslog messages.
+
+    Over streams a batch counts as delivered when the peer's kernel has acknowledged all of it, over datagrams when the own
+    kernel has taken it: syslog has no answers.
+    """
 
     NAME = "syslog"
     FORMATS = ("syslog",)

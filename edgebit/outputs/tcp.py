@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Tcp(Output):
-    """Sends batches over TCP."""
+    """Sends batches over TCP.
+
+    A batch counts as delivered when the peer's kernel has acknowledged all of it.
+    """
 
     NAME = "tcp"
     FORMATS = ("json_lines", "msgpack", "json", "json_stream", "csv", "ltsv", "plain", "gelf", "raw", "cbor")

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Udp(Output):
-    """Sends each record as a UDP datagram."""
+    """Sends each record as a UDP datagram.
+
+    It counts as delivered when the kernel has taken it: UDP tells no more.
+    """
 
     NAME = "udp"
     FORMATS = ("json_lines", "msgpack", "json", "json_stream", "csv", "ltsv", "plain", "gelf", "raw", "cbor")

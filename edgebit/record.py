@@ -184,7 +184,7 @@ def decode_payload(payload: bytes) -> list[Record]:
         if not _NOT_PLAIN.isdisjoint(map(type, chain.from_iterable(rows))):
             rows = [[index, delta, *map(_textual, values)] for index, delta, *values in rows]
         records = [(base + row[1], shapes[row[0]], tuple(row[2:])) for row in rows]
-    except (cbor2.CBORError, TypeError, IndexError) as error:
+    except (cbor2.CBORError, TypeError, LookupError) as error:
         raise ValueError(f"not a payload of records: {error}") from None
     return records
 

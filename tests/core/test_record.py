@@ -30,7 +30,8 @@ def test_bytes_that_are_not_utf8_survive():
     assert to_dict(back) == {text: text, "n": [text]}
 
 
-@pytest.mark.parametrize("junk", [b"", b"\x00", b"\xff", b"\x83\x00\x00", b"\x83\x00\x80\x81\x82\x05\x00"])
+@pytest.mark.parametrize("junk", [b"", b"\x00", b"\xff", b"\x83\x00\x00", b"\x83\x00\x80\x81\x82\x05\x00",
+                                  b"\x83\x00\x81\x81aa\x81\xa1\x01\x02"])  # fmt: skip
 def test_junk_is_a_clean_error(junk):
     with pytest.raises(ValueError):
         decode_payload(junk)

@@ -15,6 +15,7 @@ import re
 from json.encoder import encode_basestring_ascii
 
 from edgebit.formats.json import clean_ascii, writer
+from edgebit.formats.syslog import SEVERITIES
 from edgebit.options import Option, string
 from edgebit.plugin import Format
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from edgebit.record import Chunk, Shape
 
 _NOT_IN_NAMES = re.compile(rb"[^A-Za-z0-9_.-]")  # each byte is replaced
-_LEVELS = {name: n for n, name in enumerate(("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"))}
 _OWN = ("host", "short_message", "timestamp", "level", "full_message")
 _json = writer(encode_basestring_ascii)
 
@@ -92,7 +92,7 @@ def level(value: Any) -> int | None:
     if isinstance(value, str):
         if len(value) == 1 and value in "01234567":
             return int(value)
-        return _LEVELS.get(value.lower())
+        return SEVERITIES.get(value.lower())
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 7 else None
 
 

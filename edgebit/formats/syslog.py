@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgebit.options import Options
     from edgebit.record import Chunk, Record
 
-_SEVERITIES = {name: n for n, names in enumerate((
+SEVERITIES = {name: n for n, names in enumerate((
     ("emerg", "emergency", "panic"), ("alert",), ("crit", "critical"), ("err", "error"), ("warning", "warn"),
     ("notice",), ("info", "informational"), ("debug",))) for name in names}  # fmt: skip
 _FACILITIES = {name: n for n, name in enumerate(
@@ -51,7 +51,7 @@ def _number(value: Any, names: dict[str, int], most: int) -> int | None:
 
 def severity(value: object) -> int:
     """0 to 7, or a name."""
-    found = _number(value, _SEVERITIES, 7)
+    found = _number(value, SEVERITIES, 7)
     if found is None:
         raise BadValue("a severity: 0 to 7, emerg, alert, crit, err, warning, notice, info or debug")
     return found
@@ -146,7 +146,7 @@ class Syslog(Format):
             return message
         level = _field(opt.syslog_severity_key, record)
         origin = _field(opt.syslog_facility_key, record)
-        if level is None or (number := _number(level, _SEVERITIES, 7)) is None:
+        if level is None or (number := _number(level, SEVERITIES, 7)) is None:
             number = opt.syslog_severity_preset
         if origin is None or (group := _number(origin, _FACILITIES, 23)) is None:
             group = opt.syslog_facility_preset

@@ -52,6 +52,7 @@ def test_fields(fields: dict[str, Any], expected: str) -> None:
 
 @pytest.mark.parametrize(("value", "expected"), [
     (0, '"level":0'), (7, '"level":7'), ("4", '"level":4'), ("ERR", '"level":3'), ("warning", '"level":4'),
+    ("WARN", '"level":4'),
     (8, '"_level":8'), (-1, '"_level":-1'), ("bad", '"_level":"bad"'), (1.0, '"_level":1.000000'),
     (True, '"_level":"true"'), ({"a": 1}, '"_level_a":1'),
 ])  # fmt: skip

@@ -65,6 +65,16 @@ def duration(value: object) -> float:
     return number * _TIMES[unit]
 
 
+def milliseconds(value: object) -> float:
+    """Seconds from a bare number of milliseconds, or a time with its unit."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return duration(value)
+    return duration(value) / 1000
+
+
 def boolean(value: object) -> bool:
     """true/on/yes or false/off/no."""
     if isinstance(value, bool):
@@ -151,7 +161,8 @@ def _bad(what: str) -> Any:
     raise BadValue(what)
 
 
-_TYPE_NAMES: dict[Any, str] = {size: "size", duration: "time", boolean: "boolean", integer: "integer", number: "number",
+_TYPE_NAMES: dict[Any, str] = {size: "size", duration: "time", milliseconds: "time in ms",
+               boolean: "boolean", integer: "integer", number: "number",
                string: "text", strings: "list", mapping: "table", anything: "value", plugin_ref: "parser",
                multiline_ref: "multiline parsers"}  # fmt: skip
 

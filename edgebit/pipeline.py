@@ -134,7 +134,7 @@ class Pipeline:
         self.filters, self.routes, self.stats, self._log = filters, routes, stats, log
         self._plan: dict[str, tuple[list[FilterStep], list[Route], bool]] = {}
         self._unmatched: set[str] = set()
-        self._emitted: deque[tuple[Source, str, list[Record], Receipt | None, tuple[FilterStep, ...]]] = deque()
+        self._emitted: deque[tuple[Source, str, list[Record], Receipt | None, tuple[FilterStep, ...], bool]] = deque()
 
     def emit(
         self, source: Source, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None
@@ -150,9 +150,12 @@ class Pipeline:
             receipt.release()
 
     def _flow(self, source: Source, tag: str, records: list[Record], raw: int, receipt: Receipt | None,
-              path: tuple[FilterStep, ...]) -> None:  # fmt: skip
+              path: tuple[FilterStep, ...], onward: bool = False) -> None:  # fmt: skip
         count = len(records)
         steps, routes, parting = self._plan.get(tag) or self._make_plan(tag)
+        if onward:  # behind the last one of the path
+            behind = self.filters.index(path[-1]) + 1
+            steps = [step for step in self.filters[behind:] if step in steps]
         if parting and receipt is not None and receipt.mark is not None:
             # Records of the batch part ways, and chunks of different tags are not stored in the order of their coming: no
             # mark could say up to where all are stored. The receipt alone is true.
@@ -189,26 +192,27 @@ class Pipeline:
         if parted is not None:
             parted.release()
 
-    def emit_again(self, step: FilterStep, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:
+    def emit_again(self, step: FilterStep, tag: str, records: list[Record], kept: Sequence[Origin] = (),
+                   onward: bool = False) -> bool:  # fmt: skip
         """See plugin.FilterContext.emit."""
         origin = step.origin
         if origin is not None:
-            if not step.may_emit(tag):
+            if not onward and not step.may_emit(tag):
                 return False
             kept = (*kept, origin.keep())
         step.stats.add("emitted", len(records))
         receipts = [one.receipt for one in kept if one.receipt is not None]
         receipt = receipts[0] if len(receipts) == 1 else _joined(receipts) if receipts else None
         source = kept[-1].source if kept else step
-        self._emitted.append((source, tag, records, receipt, (*(kept[-1].path if kept else ()), step)))
+        self._emitted.append((source, tag, records, receipt, (*(kept[-1].path if kept else ()), step), onward))
         if origin is None:
             self._flow_emitted()
         return True
 
     def _flow_emitted(self) -> None:
         while self._emitted:
-            source, tag, records, receipt, path = self._emitted.popleft()
-            self._flow(source, tag, records, 0, receipt, path)
+            source, tag, records, receipt, path, onward = self._emitted.popleft()
+            self._flow(source, tag, records, 0, receipt, path, onward)
             if receipt is not None:
                 receipt.release()
 

@@ -98,8 +98,9 @@ if TYPE_CHECKING:
         origin: Origin | None  # of the batch in `process`, if the filter says that it `emits`; None outside
         held: bool  # a buffer that blocks has no room for what was emitted here without an origin: wait
 
-        def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:
-            """Send records through all filters from the first on, under a tag of the filter's choice.
+        def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = (), onward: bool = False) -> bool:
+            """Send records through all filters from the first on, under a tag of the filter's choice; or `onward`, through
+            those behind this one only, which is never refused.
 
             In `process`: they belong to the batch, so its input is told that the batch is safe only when they are, too,
             and waits if there is no room for them. They are on their way when the batch has passed the last filter.

@@ -45,6 +45,7 @@ PLUGINS: dict[str, dict[str, str]] = {
         "grep": "edgebit.filters.grep:Grep",
         "log_to_metrics": "edgebit.filters.log_to_metrics:LogToMetrics",
         "modify": "edgebit.filters.modify:Modify",
+        "multiline": "edgebit.filters.multiline:Multiline",
         "nest": "edgebit.filters.nest:Nest",
         "parser": "edgebit.filters.parser:Parser",
         "record_modifier": "edgebit.filters.record_modifier:RecordModifier",

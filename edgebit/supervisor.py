@@ -239,10 +239,10 @@ class FilterHost(Host):
     def held(self) -> bool:
         return self.step is not None and self.step.held
 
-    def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:
+    def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = (), onward: bool = False) -> bool:
         assert self.pipeline is not None
         assert self.step is not None
-        return self.pipeline.emit_again(self.step, tag, records, kept)
+        return self.pipeline.emit_again(self.step, tag, records, kept, onward)
 
     def print(self, data: bytes) -> None:
         if self._printer is None:

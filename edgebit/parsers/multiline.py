@@ -125,20 +125,22 @@ class _Block:
 class _State:
     """What a definition has pending in one stream."""
 
-    __slots__ = ("blocks", "definition", "key", "shape")
+    __slots__ = ("blocks", "definition", "key", "patience", "shape")
 
-    def __init__(self, definition: Definition, key_content: str) -> None:
+    def __init__(self, definition: Definition, key_content: str, flush_timeout: float | None) -> None:
         self.definition = definition
+        self.patience = definition.flush_timeout if flush_timeout is None else flush_timeout
         self.key = key_content or definition.key_content
         self.shape = Shape.of((self.key,)) if self.key else _LOG
         self.blocks: dict[str, _Block] = {}
 
 
 class Joiner:
-    """Joins the lines of one stream. `key_content` goes before that of the definitions (the filter's option)."""
+    """Joins the lines of one stream. `key_content` and `flush_timeout` go before those of the definitions (the filter's)."""
 
-    def __init__(self, definitions: Sequence[Definition], key_content: str = "") -> None:
-        self._states = [_State(definition, key_content) for definition in definitions]
+    def __init__(self, definitions: Sequence[Definition], key_content: str = "",
+                 flush_timeout: float | None = None) -> None:  # fmt: skip
+        self._states = [_State(definition, key_content, flush_timeout) for definition in definitions]
         self._recent: _State | None = None
         self._lines = 0
         self._records: list[Record] = []
@@ -192,7 +194,7 @@ class Joiner:
     def flush(self, monotonic: float | None = None) -> tuple[list[Record], list[Any]]:
         """What has waited for its definition's flush_timeout; everything if no time is given."""
         due = [(block.number, state, block) for state, block in self._pending()
-               if monotonic is None or monotonic >= block.touched + state.definition.flush_timeout]  # fmt: skip
+               if monotonic is None or monotonic >= block.touched + state.patience]  # fmt: skip
         for _, state, block in sorted(due, key=lambda item: item[0]):
             self._finish(state, block)
         return self._done()
@@ -209,7 +211,7 @@ class Joiner:
     @property
     def deadline(self) -> float | None:
         """When the first pending block will have waited long enough, on the monotonic clock; None if nothing is."""
-        return min((b.touched + s.definition.flush_timeout for s, b in self._pending()), default=None)
+        return min((b.touched + s.patience for s, b in self._pending()), default=None)
 
     @property
     def size(self) -> int:

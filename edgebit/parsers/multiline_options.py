@@ -10,7 +10,7 @@ import re
 
 from edgebit.errors import ConfigError
 from edgebit.onigmo import compile_regex
-from edgebit.options import REQUIRED, BadValue, Option, boolean, duration, plugin_ref, string
+from edgebit.options import REQUIRED, BadValue, Option, boolean, milliseconds, plugin_ref, string
 from edgebit.parsers.multiline import START, Definition
 
 TYPE_CHECKING = False
@@ -43,14 +43,6 @@ def rule(value: object) -> Rule:
     if not states or not following:
         raise BadValue(_FORM)
     return states, compile_regex(parts[1]), following
-
-
-def milliseconds(value: object) -> float:
-    """Seconds from a bare number of milliseconds, or a time with its unit."""
-    try:
-        return float(str(value)) / 1000
-    except ValueError:
-        return duration(value)
 
 
 OPTIONS = (

@@ -32,7 +32,8 @@ MAY = {
     "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs"},
     "outputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.record_accessor"},
     "parsers": PURE | {"edgebit.parsers", "edgebit.wire"},
-    "filters": PURE | {"edgebit.filters", "edgebit.formats", "edgebit"},  # "edgebit" itself: its version
+    # "edgebit" itself: its version
+    "filters": PURE | {"edgebit.filters", "edgebit.formats", "edgebit.parsers.multiline", "edgebit"},
     "formats": PURE | {"edgebit.formats"},
     "wire": {"edgebit.errors", "edgebit.wire"},
     "net": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit"},

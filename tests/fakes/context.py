@@ -92,8 +92,8 @@ class FakeFilterContext(FakeContext):
         self.held = False
         self.kept: list[list[Origin]] = []
 
-    def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = ()) -> bool:  # type: ignore[override] - a filter's emit has other arguments than an input's
-        if self.origin is not None and self.origin.again:
+    def emit(self, tag: str, records: list[Record], kept: Sequence[Origin] = (), onward: bool = False) -> bool:  # type: ignore[override] - a filter's emit has other arguments than an input's
+        if self.origin is not None and self.origin.again and not onward:
             return False
         self.emitted.append((tag, records, 0))
         self.kept.append(list(kept))

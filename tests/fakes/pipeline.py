@@ -66,10 +66,10 @@ class Bench:
         trouble = Trouble(self.log, self.loop.clock.monotonic)
         self.filters.append(FilterStep("f", wildcard(match), Made(None, None), Counters(), trouble))
 
-    def emitter(self, cls, match="*"):
+    def emitter(self, cls, match="*", opt=None):
         """A filter that emits; the instance."""
         name = f"{cls.__name__.lower()}.{len(self.filters)}"
-        made = cls(None, StepContext(self))
+        made = cls(opt, StepContext(self))
         trouble = Trouble(self.log, self.loop.clock.monotonic)
         made.ctx.step = FilterStep(name, wildcard(match), made, Counters(), trouble)
         self.filters.append(made.ctx.step)
@@ -103,8 +103,16 @@ class StepContext:
     def held(self):
         return self.step.held
 
-    def emit(self, tag, records, kept=()):
-        return self.bench.pipeline.emit_again(self.step, tag, records, kept)
+    @property
+    def clock(self):
+        return self.bench.loop.clock
+
+    @property
+    def call_later(self):
+        return self.bench.loop.call_later
+
+    def emit(self, tag, records, kept=(), onward=False):
+        return self.bench.pipeline.emit_again(self.step, tag, records, kept, onward)
 
 
 def texts(output):

@@ -12,8 +12,10 @@ are full, and while the agent stops, the answer is 503 with Retry-After before t
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from edgebit.errors import ConfigError
 from edgebit.inputs.receiver import LISTEN, Added
 from edgebit.net import listen
 from edgebit.net.http_server import JSON, HttpServer, Request, Response
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 _TAG = bytes(c if (c < 128 and chr(c).isalnum()) or c in b"_." else ord("_") for c in range(256))
 _FIELDS = 1000  # of a form
+_HEADER = re.compile(r"[!#-'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e]*")  # RFC 9110, 5.6.2 and 5.5
+_OURS = ("connection", "content-length", "content-type", "date", "transfer-encoding")
 _BODIES = 4  # times buffer_max_size that the bodies of all requests may take together
 
 
@@ -72,6 +76,11 @@ class Http(Input):
         self._remote = Added(opt.remote_addr_key) if opt.add_remote_addr else None
         self._code = int(opt.successful_response_code)
         self._headers = tuple((name, str(value)) for name, value in opt.success_header)
+        for name, value in self._headers:
+            if not _HEADER.fullmatch(f"{name}: {value}") or name.lower() in _OURS:
+                raise ConfigError(
+                    f"{name} can't be set here, or its value can't stand in a header", key="success_header"
+                )
         ctx.stats.gauge("connections", lambda: len(self._server.connections) if self._server is not None else 0)
         ctx.stats.gauge("waiting_answers", lambda: len(self.waiting))
 

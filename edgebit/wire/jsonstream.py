@@ -31,7 +31,8 @@ _LONG = 2 * MAX_NESTING  # characters; a shorter value can't be nested too deep
 
 class JsonStream:
     """`feed` gives objects and arrays as dict and list, and text (str) that is no JSON. `separator` ends such text;
-    `limit` is the longest value or text in characters: the rest of a longer one is skipped, counted in `truncated`."""
+    `limit` is the longest text in characters, and the longest value that comes in more than one piece: what there is of a
+    longer one is given as text, its rest skipped, and it is counted in `truncated`."""
 
     __slots__ = ("_decoder", "_limit", "_rest", "_separator", "_skipping", "truncated")
 
@@ -79,11 +80,17 @@ class JsonStream:
         at, end = 0, len(text)
         if self._skipping:
             at = self._skip(text)
-        while True:
-            at = between(text, at).end()  # type: ignore[union-attr]  # it matches always
-            if at == end:
-                break
-            if text[at] in "{[":
+        while at < end:
+            char = text[at]
+            if char == "\n":  # what nearly always follows a value
+                at += 1
+                continue
+            if char not in "{[":
+                at = between(text, at).end()  # type: ignore[union-attr]  # it matches always
+                if at == end:
+                    break
+                char = text[at]
+            if char in "{[":
                 try:
                     value, stop = decode(text, at)
                 except (ValueError, RecursionError) as error:

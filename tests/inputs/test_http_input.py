@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from edgebit.errors import ConfigError
 from edgebit.inputs.http import Http
 from edgebit.options import Setting, read
 from fakes import FakeContext
@@ -69,6 +70,13 @@ def run():
     yield start
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def ctx():
+    context = FakeContext()
+    yield context
+    context.loop.close()
 
 
 @pytest.mark.parametrize(
@@ -166,6 +174,12 @@ def test_the_answer_comes_when_all_records_are_safe(run):
     first.release()
     status, headers, body = talker.receive()
     assert (status, body, headers["x-one"], headers["x-two"]) == (200, b"", "a b", "c")
+
+
+@pytest.mark.parametrize("header", [{"X Y": "1"}, {"X": "a\nb"}, {"X": "é"}, {"Content-Length": "3"}])
+def test_headers_that_would_break_the_answer_are_refused(ctx, header):
+    with pytest.raises(ConfigError, match="success_header"):
+        Http(read(Http.OPTIONS, [Setting("success_header", header)], "input http"), ctx)
 
 
 def test_what_is_not_safe_in_time_is_to_be_sent_again(run):

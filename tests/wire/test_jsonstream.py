@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgebit.wire.jsonstream import JsonStream
 
@@ -49,6 +51,19 @@ def test_the_same_values_however_it_is_cut(text, expected):
         assert run([data[:at], data[at:]]) == whole, data[:at]
     size = 1 if len(data) < 1000 else 1000
     assert run([data[i : i + size] for i in range(0, len(data), size)]) == whole
+
+
+ATOMS = ["{", "}", "[", "]", '"', ",", ":", "\\", "\\u", "d8", "00", "1", "-", ".", "e", "true", "nul", "\n", " ", "a",
+         '"a":', '{"a":1}', "[1]", "é", '"x"']  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(ATOMS), max_size=20).map("".join), st.integers(0, 30))
+def test_no_text_makes_it_fail_or_depends_on_where_it_is_cut(text, at):
+    data = text.encode()
+    whole = run([data])
+    assert run([data[:at], data[at:]]) == whole
+    assert run([data[i : i + 1] for i in range(len(data))]) == whole
+    assert JsonStream(1000).whole(data) == whole
 
 
 def test_values_come_at_once():

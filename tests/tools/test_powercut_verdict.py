@@ -40,9 +40,11 @@ class Story:
                           "syslog": [message(life, n) for life in (1, 2) for n in range(1, 6)]}  # fmt: skip
         self.sent = {1: [91.0, 93.0, 95.0, 97.0, 99.5], 2: [120.0] * 5}
         self.synced_to = {1: 5}
+        self.false_reports = 0
 
     def judge(self, bound: float | None = 1.0):
-        return self.lab.judge([self.cut], bound, 0.5, self.files, self.synced_to, self.sent, self.collected)
+        return self.lab.judge([self.cut], bound, 0.5, self.files, self.synced_to, self.sent, self.collected,
+                              self.false_reports)  # fmt: skip
 
 
 @pytest.fixture
@@ -53,6 +55,11 @@ def story(lab) -> Story:
 def test_everything_arrived(story):
     assert story.judge().broken == []
     assert (story.cut.lost, story.cut.again["synced"]) == (0, 0)
+
+
+def test_what_arrived_is_reported_as_lost(story):
+    story.false_reports = 7
+    assert story.judge().broken == ["7 records are reported as lost, and arrived"]
 
 
 def test_a_line_that_is_in_its_file_and_never_arrived(story):

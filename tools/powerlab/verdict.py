@@ -50,7 +50,7 @@ class Judgement:
 
 
 def judge(cuts: list[Cut], bound: float | None, allowance: float, files: dict[str, list[str]], synced_to: dict[int, int],
-          sent: dict[int, list[float]], collected: dict[str, list[str]]) -> Judgement:  # fmt: skip
+          sent: dict[int, list[float]], collected: dict[str, list[str]], false_reports: int = 0) -> Judgement:  # fmt: skip
     """Fill the cuts' columns in and say what was broken.
 
     bound      see the function
@@ -59,8 +59,11 @@ def judge(cuts: list[Cut], bound: float | None, allowance: float, files: dict[st
     synced_to  by life: the last line of the tag "synced" that was reported as synced
     sent       by life: when message N was sent, monotonic; a life without a cut may have lost none
     collected  by tag: the texts in order of arrival, duplicates removed as far as the collector could
+    false_reports  records that the agent reported as lost, and that arrived
     """
     result = Judgement()
+    if false_reports:
+        result.broken.append(f"{false_reports} records are reported as lost, and arrived")
     by_number = {cut.number: cut for cut in cuts}
     _judge_rig(files["synced"], synced_to, result)
     for tag, lines in files.items():

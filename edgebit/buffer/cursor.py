@@ -83,7 +83,7 @@ class CursorFile:
         self._files, self._path, self._note = files, path, note
         self._file: File | None = None
         self._saved: tuple[object, ...] | None = None
-        self._slot = self.failures = 0
+        self._slot = self.failures = self.syncs = 0
         self.synced = True
 
     def open(self) -> Cursor | None:
@@ -136,6 +136,7 @@ class CursorFile:
         if sync and not self.synced:
             self._file.sync()
             self.synced = True
+            self.syncs += 1
             self._slot ^= 1
         self.failures = 0
         return written

@@ -18,35 +18,26 @@ It must not know outputs, selectors or the layout of the log's files.
 from __future__ import annotations
 
 from edgebit.buffer import BLOCK, DROP_OLDEST
+from edgebit.buffer.health import CURSOR, READING, TRIES, WRITING, Health
 from edgebit.buffer.log import SyncFailed
 from edgebit.buffer.queue import LARGEST_CHUNK, Buffer
 from edgebit.buffer.saving import CursorSaver
-from edgebit.errors import reason
 from edgebit.record import Chunk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
     from edgebit.buffer.format import Place
+    from edgebit.buffer.health import Trouble
     from edgebit.buffer.log import Log
     from edgebit.buffer.queue import Clocks
     from edgebit.plugin import Receipt
     from edgebit.record import Record
 
-    class Trouble(Protocol):
-        def __bool__(self) -> bool: ...
-
-        def begin(self, why: str, advice: str = ...) -> None: ...
-
-        def end(self, text: str) -> None: ...
-
 
 COMMIT = 0.2  # seconds that a record waits at most before a filesystem buffer writes it
 SMALL = 16 * 1024  # stored chunks with payloads below this are joined when they are read
-_RETRY = 1.0  # seconds between two tries with a disk that fails or is full
-_TRIES = 3  # failures in a row after which another segment is tried
 
 
 class DiskBuffer(Buffer):
@@ -63,7 +54,7 @@ class DiskBuffer(Buffer):
                  spill_after: float = 5.0, sync: float | None = 1.0, max_age: float = 0.0) -> None:  # fmt: skip
         chunk_size = min(chunk_size, max(4096, log.largest // 2))
         super().__init__(limit, overflow, stream_id, lost, chunk_size, clocks=clocks, max_age=max_age)
-        self._log, self._trouble, self._why = log, trouble, ""
+        self._log, self._health = log, Health(trouble, clocks)
         self._spill, self._spill_after, self._sync_interval = spill, spill_after, sync
         log.synced = sync is not None
         self._placed = 0  # how many chunks at the head of the queue are on disk, too
@@ -72,9 +63,6 @@ class DiskBuffer(Buffer):
         self._peeked: Chunk | None = None  # read from disk and not handed out yet
         self._unsynced: list[Chunk] = []  # written, not durable yet
         self._first_unsynced = 0.0  # when the oldest of them was written
-        self._failures = self._read_failures = 0  # of the disk, in a row
-        self._rest_until = 0.0  # nothing is written before then: the disk failed, or has no room
-        self._read_after = 0.0  # nothing is read before then: reading failed
         self._cursor = CursorSaver(log, clocks, sync)
         self._recovered = log.positions.copy()
         # A clean stop is carried on; after anything else the sequence starts anew under a new stream id, so that no number
@@ -87,7 +75,7 @@ class DiskBuffer(Buffer):
                 self.stream_id, self._next_seq = stream.hex(), next_seq
             except OSError as error:
                 stream, next_seq = bytes.fromhex(stream_id), 1
-                self._disk_failed(f"cannot write the cursor: {reason(error)}")
+                self._health.failed(CURSOR, "write the cursor", error)
         cursor.stream, cursor.next_seq, cursor.clean = stream, next_seq, False
 
     # -- in and out ----------------------------------------------------------------------------------------------------
@@ -146,7 +134,7 @@ class DiskBuffer(Buffer):
 
     def read(self, flush: bool = False) -> Chunk | None:
         while self._stored_waits():
-            if self._clocks.monotonic() < self._read_after:
+            if self._health.rests(READING):
                 return None  # what is on disk is older than what is in memory: nothing may overtake it
             chunk = self._read_stored()
             if chunk is not None:
@@ -182,16 +170,10 @@ class DiskBuffer(Buffer):
             before = first.place.after - first.count if first is not None and first.place is not None else None
             chunk = self._log.read(self._boundary(), before)
         except OSError as error:
-            self._read_failures += 1
-            self._read_after = self._clocks.monotonic() + _RETRY
-            self._complain(f"cannot read from disk: {reason(error)}")
-            if self._read_failures >= _TRIES:
-                self._read_failures = 0
+            if self._health.failed(READING, "read from disk", error) % TRIES == 0:
                 self._log.skip_segment()
             return None
-        if self._read_failures:
-            self._read_failures = 0
-            self._recover()
+        self._health.works(READING)
         return chunk
 
     def rewind(self) -> None:
@@ -209,8 +191,7 @@ class DiskBuffer(Buffer):
             self._log.acknowledge(chunk.place)
         if self._stored_out is chunk:
             self._stored_out = None
-        if not self._failures:
-            self._rest_until = 0.0  # there may be room again
+        self._health.go_on(WRITING)  # there may be room again
 
     def arrived(self, chunk: Chunk) -> None:
         if any(self._queue[i] is chunk for i in range(self._out)):
@@ -259,14 +240,12 @@ class DiskBuffer(Buffer):
             self._save_cursor()
 
     def _save_cursor(self, clean: bool = False) -> None:
-        failed = self._cursor.fails
         try:
             self._cursor.save(self._next_seq, clean)
         except OSError as error:
-            self._complain(f"cannot write the cursor: {reason(error)}")
-            return
-        if failed:
-            self._recover()
+            self._health.failed(CURSOR, "write the cursor", error)
+        else:
+            self._health.works(CURSOR)
 
     @property
     def deadline(self) -> float | None:
@@ -282,9 +261,9 @@ class DiskBuffer(Buffer):
             if self._unplaced() is not None:
                 times.append(0.0)
         if times:
-            times = [max(min(times), self._rest_until - now)]
+            times = [max(min(times), self._health.until[WRITING] - now)]
         if self._unsynced and self._sync_interval is not None:
-            times.append(max(self._first_unsynced + self._sync_interval, self._rest_until) - now)
+            times.append(max(self._first_unsynced + self._sync_interval, self._health.until[WRITING]) - now)
         if (due := self._cursor.due) is not None:
             times.append(due - now)
         expiry = super().deadline
@@ -320,12 +299,11 @@ class DiskBuffer(Buffer):
             self._write_again(error)
             return False
         except OSError as error:
-            self._disk_failed(f"cannot write to disk: {reason(error)}")
-            if self._failures >= _TRIES:
+            if self._health.failed(WRITING, "write to disk", error) >= TRIES:
                 self._log.skip_active()
             return False
         if place is None:
-            self._rest_until = self._clocks.monotonic() + _RETRY
+            self._health.pause(WRITING)
             return False
         chunk.place = place
         self._placed += 1
@@ -336,7 +314,9 @@ class DiskBuffer(Buffer):
             if not self._unsynced:
                 self._first_unsynced = self._clocks.monotonic()
             self._unsynced.append(chunk)
-        self._disk_works()
+        self._health.works(WRITING)
+        if not self._cursor.fails:  # it may have been saved on the way
+            self._health.works(CURSOR)
         return True
 
     def _place(self, chunk: Chunk, payload: bytes) -> Place | None:
@@ -384,29 +364,10 @@ class DiskBuffer(Buffer):
             self._placed -= 1
             self._placed_count -= chunk.count
         self._unsynced.clear()
-        self._disk_failed(f"cannot sync to disk: {reason(error)}")
+        self._health.failed(WRITING, "sync to disk", error)
 
     def _disk_rests(self) -> bool:
-        return self._clocks.monotonic() < self._rest_until
-
-    def _disk_failed(self, why: str) -> None:
-        self._failures += 1
-        self._rest_until = self._clocks.monotonic() + _RETRY
-        self._complain(why)
-
-    def _disk_works(self) -> None:
-        self._failures = 0
-        if self._trouble:
-            self._recover()
-
-    def _complain(self, why: str) -> None:
-        if not self._trouble:
-            self._why = why  # one line, however many different things fail until it works again
-        self._trouble.begin(self._why, "keeping records in memory and trying again")
-
-    def _recover(self) -> None:
-        if not self._failures and not self._read_failures and not self._cursor.fails:
-            self._trouble.end("the disk works again")
+        return self._health.rests(WRITING)
 
     # -- when it is full ---------------------------------------------------------------------------------------------
 
@@ -441,7 +402,7 @@ class DiskBuffer(Buffer):
             self._log.skip_to(chunk.place)
 
     def _drop_oldest(self, need: int) -> bool:
-        while self.used + need > self.limit and not self._failures and self._drop_stored():
+        while self.used + need > self.limit and not self._health.fails(WRITING) and self._drop_stored():
             self._to_disk(need)
         return super()._drop_oldest(need)
 
@@ -490,7 +451,7 @@ class DiskBuffer(Buffer):
     def close(self, why: str) -> int:
         """Write what can be written; see Buffer.close for the rest."""
         self._seal_all()
-        self._rest_until = 0.0
+        self._health.until[WRITING] = 0.0
         self._write_waiting()
         self._sync()
         again = super().close(why)

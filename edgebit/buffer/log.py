@@ -363,7 +363,9 @@ class Log(Directory):
         self.cursor.written = self._durable
         if clean is not None:
             self.cursor.clean = clean
+        syncs = self._cursor_file.syncs
         self.bytes_written += self._cursor_file.save(self.cursor, sync or self.told)
+        self.syncs += self._cursor_file.syncs - syncs
         self.moved = self.told = False
 
     @property

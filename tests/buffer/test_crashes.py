@@ -1,6 +1,6 @@
 """Buffers on disk under crashes: power cuts and kills at any operation, again and again, and what was promised holds.
 
-`EDGEBIT_CRASHES=100000` in the environment asks for that many crashes; the default is two thousand, and those of the one
+`EDGEBIT_CRASHES=100000 pytest -o faulthandler_timeout=0` makes that many; the default is two thousand, and those of the one
 story. A failing case is printed as the calls that lead to it.
 """
 

@@ -183,7 +183,8 @@ def make_backlog(state, size):
         assert log.write("t", payload, 900, seq, b"streamid", moment)
         seq += 900
     log.sync()
-    log.save_cursor(b"streamid", seq, clean=True)
+    log.cursor.stream, log.cursor.next_seq = b"streamid", seq
+    log.save_cursor(clean=True)
     log.close()
     return seq - 1
 

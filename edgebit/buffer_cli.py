@@ -87,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = verb("replay", _replay, "give what waits in a buffer (an orphan, a copy) to an output, under the names that "
                   "the records have; stopped agent", "1")  # fmt: skip
     replay.add_argument("--to", metavar="OUTPUT", required=True, help="the output that shall deliver it")
+    replay.add_argument("--agent", metavar="NAME", default="", help="whose records these are; by default the agent's that "
+                        "the buffer names")  # fmt: skip
     replay.add_argument("--keep", action="store_true", help="don't remove the directory from the state directory")
     purge = verb("purge", _purge, "drop what waits in a buffer, with an entry in the ledger; stopped agent", "1")
     purge.add_argument("--yes", action="store_true", help="don't ask")
@@ -349,7 +351,10 @@ def _replay(options: argparse.Namespace) -> int:
     place = Place(options)
     if place.agent is None:
         raise BufferUsageError("replay needs the agent's configuration: it says how much the output may hold (-c FILE)")
-    return buffer_moves.replay(place, place.find_one(options.target), options.to, options.keep)
+    to = place.state_dir  # the target may be another state directory, a copied one
+    path = place.find_one(options.target)
+    place.state_dir = to
+    return buffer_moves.replay(place, path, options.to, options.keep, options.agent)
 
 
 def _purge(options: argparse.Namespace) -> int:

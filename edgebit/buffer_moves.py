@@ -38,15 +38,18 @@ _MIB = 1 << 20
 # -- replay --------------------------------------------------------------------------------------------------------------
 
 
-def replay(place: Place, path: str, output: str, keep: bool) -> int:
-    """Append what waits in the buffer at `path` to the one of `output`; the exit code. Raises EdgebitError."""
-    limit = _disk(place, output)
+def replay(place: Place, path: str, output: str, keep: bool, agent: str = "") -> int:
+    """Append what waits in the buffer at `path` to the one of `output`; the exit code. Raises EdgebitError.
+
+    The records stay those of the agent that took them: of `agent`, or of the one that the buffer names."""
+    assert place.agent is not None
+    limit, own = _disk(place, output), place.agent.shared.agent_id
     with _locked(place.state_dir, "replay"):
         source = open_reader(path)
         try:
             _refuse_unread(source)
             with _as_owner(place.state_dir):
-                _take_over(place.state_dir, source, output, limit, keep)
+                _take_over(Streams(Files(), place.state_dir, own), source, output, limit, keep, agent)
         finally:
             source.close()
     return 0
@@ -73,11 +76,12 @@ def _disk(place: Place, output: str) -> int:
                      + (f'did you mean "{near}"?' if near else f"it has: {', '.join(names)}"))  # fmt: skip
 
 
-def _take_over(state_dir: str, source: Reader, output: str, limit: int, keep: bool) -> None:
-    streams = Streams(Files(), state_dir)
-    directory = streams.of(output, os.urandom(8).hex())
-    if os.path.realpath(directory) == os.path.realpath(source.directory):
+def _take_over(streams: Streams, source: Reader, output: str, limit: int, keep: bool, agent: str) -> None:
+    state_dir = os.path.dirname(streams.path)
+    if any(owner == output and os.path.realpath(directory) == os.path.realpath(source.directory)
+           for directory, owner in streams.all().items()):  # fmt: skip
         raise StateError(f"{source.directory} is the buffer of {output} already; there is nothing to do")
+    directory = streams.of(output, os.urandom(8).hex())
     losses: list[tuple[str, int, int, str]] = []  # what the source misses
     told: list[tuple[str, int, int, str]] = []  # what the target does: it is told once, and not by the agent again
 
@@ -97,6 +101,13 @@ def _take_over(state_dir: str, source: Reader, output: str, limit: int, keep: bo
             target.close()
         lengths = [format.packed_length(len(chunk.tag.encode("utf-8", "surrogateescape")), 0, len(chunk.payload))
                    for chunk, _ in _pieces(source, log, present, losses)]  # fmt: skip
+        named, agents = streams.identity(source.directory)
+        agent = agent or named
+        if agent:  # before the first record is there, so that none is ever delivered under another name
+            known = {stream: name for stream, name in streams.identity(directory)[1].items()
+                     if any(stream == here for here, _ in present)}  # fmt: skip
+            mine = {item.stream: agents.get(item.stream, agent) for item in source.items() if isinstance(item, Found)}
+            streams.adopt(directory, output, known | mine)
         _check_room(log, lengths, used, free, output, limit)
         records = 0
         for chunk, moment in _pieces(source, log, present, []):
@@ -111,10 +122,13 @@ def _take_over(state_dir: str, source: Reader, output: str, limit: int, keep: bo
                          "kept. Mend it and run this again: it goes on where it ended") from None  # fmt: skip
     finally:
         log.close()
+    other = os.path.realpath(os.path.dirname(source.directory)) != os.path.realpath(streams.path)
+    if other and not agent:
+        print(f"{source.directory} doesn't say which agent it is of; the records come under the id {streams.agent_id}")
     _enter(state_dir, [(output, *loss) for loss in losses])
     print(f"{records} records of {source.output or source.directory} wait for {output} now"
           + (f"; {sum(loss[1] for loss in losses)} could not be read and are in the ledger" if losses else ""))  # fmt: skip
-    if os.path.realpath(os.path.dirname(source.directory)) != os.path.realpath(streams.path):
+    if other:
         print(f"{source.directory} is not in the state directory and is left as it is")
     elif not keep:
         _remove(source.directory)

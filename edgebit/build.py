@@ -187,8 +187,12 @@ class _Builder:
         from edgebit.buffer.streams import Streams
 
         files = Files()
-        streams = Streams(files, self.shared.state_dir)
+        streams = Streams(files, self.shared.state_dir, self.shared.agent_id)
         directory = streams.of(host.name, self.new_stream_id())
+        agents = streams.identity(directory)[1]
+        route.sender.agents.update(agents)
+        if route.sender.format is not None:
+            route.sender.format.agents = agents
         log = RestorableLog(files, directory, buf.disk, note=host.log.warn, keep=lambda: self.shared.stats.ledger.keep(),
                             lost=lambda why, count, first, stream: lost(why, count, first, stream.hex()))  # fmt: skip
         try:

@@ -356,6 +356,7 @@ class Format(Plugin):
 
     def __init__(self, opt: Options, agent_id: str = "", stream_id: str = "") -> None:
         self.opt, self.agent_id, self.stream_id = opt, agent_id, stream_id
+        self.agents: dict[str, str] = {}  # other agents by stream: see Delivery.agent_id
 
     def encode(self, chunk: Chunk) -> bytes:
         raise NotImplementedError
@@ -393,6 +394,11 @@ if TYPE_CHECKING:
         @property
         def stream_id(self) -> str:
             """With chunk.seq it names a record for ever."""
+            ...
+
+        @property
+        def agent_id(self) -> str:
+            """Whose records these are: this agent's, or those of another device whose buffer was given to it."""
             ...
 
         def delivered(self) -> None:

@@ -118,6 +118,11 @@ class Delivery:
     def stream_id(self) -> str:
         return self.chunk.stream
 
+    @property
+    def agent_id(self) -> str:
+        sender = self._sender
+        return sender.agents.get(self.chunk.stream) or sender.output.ctx.agent_id
+
     def delivered(self) -> None:
         if not self.answered:
             self.answered = True
@@ -173,6 +178,7 @@ class Sender:
         self._backoff, self._call_later = backoff, call_later
         self._log, self._trouble, self._stats = log, trouble, stats
         self._lost, self._parking, self._crashed = lost, parking, crashed
+        self.agents: dict[str, str] = {}  # of streams that were taken over from other devices
         self._in_flight: deque[_Entry] = deque()
         # By chunk: what is still to be sent of those that were partly done before a retry.
         self._left: dict[tuple[str, int, int], list[Chunk]] = {}

@@ -27,10 +27,10 @@ class InUse(StateError):
 
 
 class Streams:
-    """The directory `<state_dir>/buffers`."""
+    """The directory `<state_dir>/buffers`. `agent_id` is written into what is made or changed."""
 
-    def __init__(self, files: Files, state_dir: str) -> None:
-        self.files = files
+    def __init__(self, files: Files, state_dir: str, agent_id: str = "") -> None:
+        self.files, self.agent_id = files, agent_id
         self.path = os.path.join(state_dir, "buffers")
 
     def all(self) -> dict[str, str]:
@@ -64,10 +64,33 @@ class Streams:
                 continue
         return found
 
-    def _sign(self, directory: str, output: str) -> None:
+    def identity(self, directory: str) -> tuple[str, dict[str, str]]:
+        """The agent that a buffer belongs to, "" if that isn't known, and the agents of streams in it that came from other
+        devices by `edgebit buffer replay`."""
         import json
 
-        info = json.dumps({"format": 1, "output": output, "check": _check(output)}).encode() + b"\n"
+        for name in (INFO, COPY):
+            try:
+                info = json.loads(self.files.read(os.path.join(directory, name)))
+                agents = {str(stream): str(agent) for stream, agent in info.get("agents", {}).items()}
+                if info["names"] == _names(agent := str(info["agent"]), agents):
+                    return agent, agents
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return "", {}
+
+    def adopt(self, directory: str, output: str, agents: dict[str, str]) -> None:
+        """Say whose the streams in the buffer of `output` are: another agent's stay so when they are delivered. Raises
+        OSError."""
+        self._sign(directory, output, {stream: agent for stream, agent in agents.items() if agent != self.agent_id})
+
+    def _sign(self, directory: str, output: str, agents: dict[str, str] | None = None) -> None:
+        import json
+
+        agent, known = self.identity(directory)
+        agent, agents = self.agent_id or agent, known if agents is None else agents
+        info = json.dumps({"format": 1, "output": output, "check": _check(output), "agent": agent, "agents": agents,
+                           "names": _names(agent, agents)}).encode() + b"\n"  # fmt: skip
         for name in (INFO, COPY):
             self.files.replace(os.path.join(directory, name), info)
 
@@ -76,7 +99,8 @@ class Streams:
         try:
             for directory, owner in self.all().items():
                 if owner == output:
-                    if self._owners(directory) != [output, output]:
+                    signed = self._owners(directory) == [output, output]
+                    if not signed or self.identity(directory)[0] != (self.agent_id or self.identity(directory)[0]):
                         self._sign(directory, output)
                     return directory
             directory = os.path.join(self.path, new_name)
@@ -109,6 +133,10 @@ class Streams:
 
 def _check(output: str) -> int:
     return zlib.crc32(output.encode("utf-8", "surrogateescape"))
+
+
+def _names(agent: str, agents: dict[str, str]) -> int:
+    return _check("\0".join([agent, *(f"{stream}={name}" for stream, name in sorted(agents.items()))]))
 
 
 class Lock:

@@ -136,7 +136,7 @@ class CborRows(Format):
 
         envelope = {
             "v": VERSION,
-            "agent": self.agent_id,
+            "agent": self.agents.get(chunk.stream, self.agent_id),
             "stream": chunk.stream or self.stream_id,
             "tag": chunk.tag,
             "seq": chunk.seq,

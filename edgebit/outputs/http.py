@@ -131,7 +131,7 @@ class Http(Output):
         """Send one request; `headers` are those that the user's replace."""
         opt, chunk, tag = self.opt, delivery.chunk, quote(delivery.chunk.tag)
         if opt.identity:
-            headers["Edgebit-Agent"] = quote(self.ctx.agent_id)
+            headers["Edgebit-Agent"] = quote(delivery.agent_id)
             headers["Edgebit-Stream"] = quote(delivery.stream_id)
             headers["Edgebit-Sequence"] = str(chunk.seq + self._at)
             headers["Edgebit-Count"] = str(chunk.count if opt.body_key is None else 1)
@@ -147,7 +147,7 @@ class Http(Output):
         uri = self._uri
         if "{" in uri:
             uri = uri.replace("{tag}", tag).replace("{host}", quote(self.ctx.hostname))
-            uri = uri.replace("{agent}", quote(self.ctx.agent_id))
+            uri = uri.replace("{agent}", quote(delivery.agent_id))
         self._client.request(self._method, uri, all_headers, body, self._answered)
 
     def _next_record(self, delivery: Delivery) -> None:

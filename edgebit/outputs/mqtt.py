@@ -259,7 +259,7 @@ class Mqtt(Output):
         user: list[tuple[str, str]] = []
         need = len(name.encode()) + len(delivery.body) + HEADER
         if v5:
-            user = [("agent", self.ctx.agent_id), ("stream", delivery.stream_id), ("seq", str(chunk.seq)),
+            user = [("agent", delivery.agent_id), ("stream", delivery.stream_id), ("seq", str(chunk.seq)),
                     ("count", str(chunk.count)), ("tag", _text(chunk.tag))]  # fmt: skip
             need += len(delivery.content_type) + 8 + sum(5 + len(k) + len(v.encode()) for k, v in user)
         if need > session.max_packet:

@@ -59,6 +59,7 @@ class Sink2(Output):
     def __init__(self, opt, ctx):
         super().__init__(opt, ctx)
         self.up, self.texts, self.chunks, self.closed = True, [], [], False
+        self.agents = []
         self.made.append(self)
 
     def deliver(self, delivery):
@@ -66,6 +67,7 @@ class Sink2(Output):
             delivery.retry("connection refused")
             return
         self.chunks.append(delivery.chunk)
+        self.agents.append(delivery.agent_id)
         self.texts += [record[2][0] for record in delivery.chunk.records]
         delivery.delivered()
 

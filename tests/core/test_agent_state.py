@@ -7,6 +7,7 @@ import shutil
 import pytest
 from core.test_agent import Script, Sink2, drain, make
 
+from edgebit.cli import main
 from edgebit.errors import StateError
 from edgebit.formats.dates import iso8601
 
@@ -114,6 +115,36 @@ def test_renamed_output_leaves_an_orphan_that_is_named_and_kept(make, tmp_path):
     agent, _, sink = start(make)
     agent.fake.run_for(3)
     assert sink.texts == ["a"]
+
+
+def named(agent_id):
+    config = CONFIG.format(storage="filesystem", more="")
+    return config.replace("[service]", f"[service]\nagent_id = '{agent_id}'")
+
+
+def test_records_taken_over_from_another_device_keep_its_agent_id(make, tmp_path, capsys):
+    """`edgebit buffer replay` from a copied state directory, in which the buffer says whose it is."""
+    config = tmp_path / "f.toml"
+    for agent_id, text in (("dead", "a"), ("alive", "b")):
+        agent = make(named(agent_id))
+        agent.start()
+        Sink2.made[-1].up = False
+        Script.made[-1].send(text)
+        stop(agent)
+        if agent_id == "dead":
+            (tmp_path / "state").rename(tmp_path / "card")
+    config.write_text(f"[service]\nagent_id='alive'\nstate_dir='{tmp_path}/state'\n[[input]]\nplugin='dummy'\n"
+                      "[[output]]\nplugin='http'\nalias='out'\nurl='http://127.0.0.1:9/'\n")  # fmt: skip
+    assert main(["buffer", "replay", str(tmp_path / "card"), "--to", "out", "-c", str(config)]) == 0
+    for up in (False, True):  # also when it is delivered after yet another restart
+        agent = make(named("alive"))
+        agent.start()
+        sink = Sink2.made[-1]
+        sink.up = False
+        agent.fake.run_for(3)
+        sink.up = up
+        stop(agent)
+    assert list(zip(sink.texts, sink.agents)) == [("b", "alive"), ("a", "dead")]
 
 
 def test_changed_size_keeps_the_backlog(make):

@@ -16,6 +16,7 @@ class FakeDelivery:
         self.chunk = chunk or Chunk(tag, records, seq=seq)
         self.bodies: list[bytes] = []
         self.body, self.content_type, self.stream_id = body, "application/x-ndjson", "stream-1"
+        self.agent_id = "agent-1"
         self.answers: list[tuple[object, ...]] = []
 
     @property

@@ -118,17 +118,18 @@ class HttpClient:
         else:
             stream.write(head)
             stream.write(exchange.body)
-        self._await(stream.pending)
+        self._await(stream.unacknowledged())
 
     def _await(self, unsent: int) -> None:
         self._set_timer(self._response_timeout, lambda: self._no_progress(unsent))
 
     def _no_progress(self, unsent: int) -> None:
         stream = self._stream
-        if stream is not None and stream.pending < unsent:
-            self._await(stream.pending)
+        left = stream.unacknowledged() if stream is not None else 0
+        if left < unsent:  # what the kernel has taken may be minutes on its way over a slow link
+            self._await(left)
             return
-        what = f"the server stopped reading for {self._response_timeout:g} s" if stream is not None and stream.pending \
+        what = f"the server stopped reading for {self._response_timeout:g} s" if left \
             else f"no complete answer within {self._response_timeout:g} s"  # fmt: skip
         self._disconnect()
         self._fail(what)

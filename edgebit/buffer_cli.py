@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--agent", metavar="NAME", default="", help="whose records these are; by default the agent's that "
                         "the buffer names")  # fmt: skip
     replay.add_argument("--keep", action="store_true", help="don't remove the directory from the state directory")
+    letters = verb("deadletters", _deadletters, "what a collector refused for good: a line an output, or the records of one "
+                   "output as JSON lines, the oldest first", "")  # fmt: skip
+    letters.add_argument("output", metavar="OUTPUT", nargs="?", help="print the dead letters of this one")
     purge = verb("purge", _purge, "drop what waits in a buffer, with an entry in the ledger; stopped agent", "1")
     purge.add_argument("--yes", action="store_true", help="don't ask")
     return parser
@@ -340,6 +343,38 @@ def _compressed(raw: IO[bytes], name: str) -> IO[bytes]:
     import gzip
 
     return gzip.GzipFile(fileobj=raw, mode="wb")  # type: ignore[return-value]  # it has what is used of IO[bytes]
+
+
+def _deadletters(options: argparse.Namespace) -> int:
+    from edgebit import deadletter
+
+    state_dir = Place(options).state_dir
+    try:
+        found = deadletter.kept(state_dir)
+        if options.output is None:
+            for output, paths in sorted(found.items()):
+                count = total = 0
+                for path in paths:
+                    with open(path, "rb") as file:
+                        count += sum(1 for _ in file)
+                    total += os.path.getsize(path)
+                print(f"{output}  {count} dead letters, {size(total)}")
+            if not found:
+                print(f"there are no dead letters in {state_dir}")
+            return 0
+        name = deadletter.file_name(options.output)
+        if name not in found:
+            raise StateError(f"{state_dir} has no dead letters of an output called {options.output}; it has some of: "
+                             + (", ".join(sorted(found)) or "none"))  # fmt: skip
+        for path in found[name]:
+            with open(path, errors="surrogateescape") as file:
+                for line in file:
+                    sys.stdout.write(line.encode("utf-8", "replace").decode())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unreadable(state_dir, error) from None
+    return 0
 
 
 # -- replay, purge -------------------------------------------------------------------------------------------------------

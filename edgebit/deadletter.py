@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 LIMIT = 1024 * 1024  # bytes a file; two files an output
 
 
+def file_name(output: str) -> str:
+    """An output's name without what can't be in a file's."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in output)
+
+
 class DeadLetters:
     """The store of one output. With no state directory it keeps nothing."""
 
     def __init__(self, state_dir: str, output: str, log: Log) -> None:
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in output)
-        self.path = os.path.join(state_dir, "dead-letters", f"{safe}.jsonl") if state_dir else ""
+        self.path = os.path.join(state_dir, "dead-letters", f"{file_name(output)}.jsonl") if state_dir else ""
         self._log = log
         self._complained = False
 
@@ -58,3 +62,19 @@ class DeadLetters:
             if not self._complained:
                 self._complained = True
                 self._log.warn(f"cannot keep dead letters: {reason(error)}; they are counted only")
+
+
+def kept(state_dir: str) -> dict[str, list[str]]:
+    """The files of dead letters in a state directory, by the output's name as it is in them, the oldest first. Raises
+    OSError."""
+    directory = os.path.join(state_dir, "dead-letters")
+    found: dict[str, list[str]] = {}
+    try:
+        names = sorted(os.listdir(directory), reverse=True)  # .jsonl.old before .jsonl
+    except FileNotFoundError:
+        return found
+    for name in names:
+        output, ending, _ = name.rpartition(".jsonl")
+        if ending:
+            found.setdefault(output, []).append(os.path.join(directory, name))
+    return found

@@ -14,12 +14,14 @@ from io import BytesIO
 
 import cbor2
 import pytest
-from buffer.buffer_rig import Rig, flip, flip_header, flip_payload, places, tree
+from buffer.buffer_rig import SHAPE, Rig, flip, flip_header, flip_payload, places, tree
 
 from edgebit.buffer.files import Files
 from edgebit.buffer.format import HEADER_SIZE
 from edgebit.cli import main
+from edgebit.deadletter import DeadLetters
 from edgebit.formats.cbor import decode_rows
+from edgebit.record import Chunk
 
 
 @pytest.fixture
@@ -484,3 +486,23 @@ def test_verify_of_a_busy_agent_looks_twice(rig, monkeypatch):
     monkeypatch.setattr("time.sleep", waits.append)
     assert rig.run("verify", rig.state)[0] == 1
     assert waits == [1.5, 1.5]
+
+
+# -- dead letters --------------------------------------------------------------------------------------------------------
+
+
+def test_dead_letters_are_listed_and_printed_the_oldest_first(rig):
+    assert rig.run("deadletters", "--state-dir", rig.state)[1] == f"there are no dead letters in {rig.state}\n"
+    letters = DeadLetters(str(rig.state), "a/b", None)
+    for n in range(3):
+        letters.park(Chunk("t", [(n, SHAPE, (n, "x" * 400_000))], seq=n + 1), "400 Bad Request")
+    assert rig.run("deadletters", "--state-dir", rig.state)[1] == "a_b  3 dead letters, 1.1 MiB\n"
+    code, out, _ = rig.run("deadletters", "a/b", "--state-dir", rig.state)
+    assert code == 0
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [(letter["sequence"], letter["why"], letter["record"]["n"]) for letter in found] == [
+        (n + 1, "400 Bad Request", n) for n in range(3)
+    ]
+    code, _, err = rig.run("deadletters", "http.9", "--state-dir", rig.state)
+    assert code == 73
+    assert "has no dead letters of an output called http.9; it has some of: a_b" in err

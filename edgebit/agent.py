@@ -191,15 +191,16 @@ class Agent:
         for host in [*self.filters, *self.inputs]:
             host.shut()
         for route in self.pipeline.routes:
-            waiting = route.buffer.records
             again = route.buffer.close("not delivered before the stop")
+            stored = route.buffer.records if route.open_buffer is not None and not route.buffer.gone else 0
             for _, _, records, _, receipt in route.parked:
                 if receipt is None:
+                    self.stats.counters("output", route.name).add("lost", len(records))
                     self.stats.ledger.lost(route.name, "not delivered before the stop", len(records))
                 else:
                     again += len(records)
-            if waiting and route.open_buffer is not None and not route.buffer.gone:
-                self.log.info(f"{waiting} records for {route.name} wait on disk for the next start")
+            if stored:
+                self.log.info(f"{stored} records for {route.name} wait on disk for the next start")
             if again:
                 self.log.info(f"{again} records for {route.name} are not delivered yet; their inputs kept the position "
                               "and read them again at the next start")  # fmt: skip

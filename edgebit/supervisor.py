@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgebit.sender import Sender
     from edgebit.stats import Stats
 
+HELD_LONG = 10.0  # seconds that a full buffer may hold an input before that is worth a line
 REOPEN_FIRST, REOPEN_CAP = 0.5, 10.0  # seconds; a re-plugged device should be back before a person looks
 
 
@@ -161,6 +162,8 @@ class InputHost(Host):
         self.on_exit: Callable[[int], object] = lambda status: None
         self.wants_exit: int | None = None  # it has asked for the end of the agent, with this exit status
         self._held = False
+        self._held_long: Timer | None = None
+        self._holding = Trouble(self.log, self.clock.monotonic)
 
     def emit(self, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None) -> None:
         assert self.pipeline is not None
@@ -187,6 +190,8 @@ class InputHost(Host):
         self.on_exit(status)
 
     def hold(self) -> None:
+        if not self._held:  # several buffers may be full
+            self._held_long = self.shared.loop.call_later(HELD_LONG, self._say_held, self)
         self._held = True
         self.stats.add("pauses")
         if self.state == "open":
@@ -195,9 +200,15 @@ class InputHost(Host):
 
     def unhold(self) -> None:
         self._held = False
+        if self._held_long is not None:
+            self._held_long.cancel()
+        self._holding.end("reading again")
         if self.state == "open":
             self.log.debug("resumed")
             self.plugin.resume()
+
+    def _say_held(self) -> None:
+        self._holding.begin("paused, for a buffer is full that may not drop", "reading goes on when there is room")
 
     def opened(self) -> None:
         if self._held:

@@ -352,3 +352,17 @@ def test_state_directory(configured, env, expected):
     from edgebit import build
 
     assert build.state_dir(configured, env) == expected
+
+
+def test_input_that_a_full_buffer_holds_for_long_says_so_once(make):
+    agent = make(BASIC + "[output.buffer]\nmemory='16KiB'\n")
+    agent.start()
+    Sink2.made[0].up = False
+    Script.made[0].send(*["x" * 1000] * 30)
+    agent.fake.run_for(9)
+    assert not any("paused" in line for line in agent.lines)
+    agent.fake.run_for(60)
+    assert len([line for line in agent.lines if "paused, for a buffer is full" in line]) == 1
+    Sink2.made[0].up = True
+    agent.fake.run_for(200)
+    assert any("reading again after" in line for line in agent.lines)

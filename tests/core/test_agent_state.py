@@ -53,7 +53,7 @@ def test_what_was_not_delivered_at_a_stop_is_delivered_at_the_next_start(make, s
     agent, script, _ = start(make, storage, up=False)
     script.send("a", "b")
     stop(agent)
-    assert any("2 records for out wait on disk for the next start" in line for line in agent.lines)
+    assert any("[agent] 2 records for out wait on disk for the next start" in line for line in agent.lines)
     assert not any("lost" in line for line in agent.lines)
     agent, _, sink = start(make, storage)
     agent.fake.run_for(3)

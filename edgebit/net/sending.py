@@ -57,6 +57,7 @@ class Pipe:
         self._done: Done | None = None
         self._timer: Timer | None = None  # for the next look, or for an idle connection to be closed
         self._left, self._progress, self._pause = 0, 0.0, 0.0
+        self._ended = False  # the peer sends no more: it may have closed, or only said that it has nothing to say
 
     def send(self, data: bytes, done: Done) -> None:
         """Send a piece; one at a time. `done` is called once, never out of here."""
@@ -100,6 +101,8 @@ class Pipe:
             self._end(why)
             return
         self._stream = Stream(self._ctx, sock, lambda data: None, self._on_closed)
+        self._stream.on_eof = self._on_eof
+        self._ended = False
         self._write()
 
     def _write(self) -> None:
@@ -118,6 +121,11 @@ class Pipe:
         if not left:
             self._end("")
             return
+        why = stream.error() if self._ended else ""
+        if why:
+            self._disconnect()
+            self._end(why)
+            return
         limit = self._opt.net_io_timeout
         if left < self._left:
             self._left, self._progress = left, now
@@ -127,6 +135,12 @@ class Pipe:
             return
         self._pause = min(2 * self._pause, _LONGEST_LOOK)
         self._set_timer(self._pause, self._look)
+
+    def _on_eof(self) -> None:
+        # If it has closed altogether, its kernel acknowledges nothing more and answers with a reset: wait for either.
+        self._ended = True
+        if self._done is None:
+            self._disconnect()
 
     def _on_closed(self, why: str) -> None:
         stream = self._stream
@@ -139,7 +153,7 @@ class Pipe:
     def _end(self, why: str) -> None:
         done, self._done, self._data = self._done, None, b""
         if self._stream is not None:
-            if self._opt.net_keepalive:
+            if self._opt.net_keepalive and not self._ended:
                 self._set_timer(self._opt.net_keepalive_idle_timeout, self._disconnect)
             else:
                 self._disconnect()

@@ -37,11 +37,14 @@ class Stream:
     on_closed(why)  the connection ended, once: "closed by the peer", the system's words, or "" after `finish`.
                     Never called out of `write`, and not at all after `close`.
     on_sent()       optional attribute: what `write` had to leave over is with the kernel now; not called out of `write`
+    on_eof()        optional attribute: the peer of a plain socket sends no more, but may still read what it is sent. Then
+                    `on_closed` is for errors only, and `error` has to be asked for them while nothing is sent.
     limit           bytes; who goes on writing while more than this is unsent loses the connection, not the memory.
                     Look at `pending` before. One write of any size into an empty buffer is taken: its bytes exist.
     """
 
     on_sent: Callable[[], object] | None = None
+    on_eof: Callable[[], object] | None = None
 
     def __init__(self, ctx: Context, sock: socket.socket, on_data: Callable[[bytes], object],
                  on_closed: Callable[[str], object], limit: int = WRITE_LIMIT) -> None:  # fmt: skip
@@ -130,6 +133,13 @@ class Stream:
             return self._unacknowledged
         return self.pending + int.from_bytes(ioctl(self._sock, TIOCOUTQ, bytes(4)), byteorder)
 
+    def error(self) -> str:
+        """What the kernel has found wrong with the socket since the last time, or ""."""
+        if self.closed:
+            return ""
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return explain(OSError(code, "")) if code else ""
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _update(self) -> None:
@@ -186,6 +196,10 @@ class Stream:
                 self._on_data(data)
             elif not data:
                 if self._finishing is None:
+                    if self.on_eof is not None and why == "closed by the peer" and not self._tls:
+                        self._paused = True
+                        self.on_eof()
+                        return ""
                     return why
                 self._end("")  # however it ended: this is what we were waiting for
                 break

@@ -139,6 +139,32 @@ def test_peer_that_dies_with_the_batch_unread(ends):
     assert e.answered(again) == "delivered"
 
 
+def test_peer_that_never_speaks_and_says_so_gets_each_batch_once(ends):
+    e = ends()
+    for _ in range(2):
+        body = os.urandom(1 << 20)
+        delivery = e.send(body)
+        peer = e.accept()
+        peer.shutdown(socket.SHUT_WR)
+        e.ctx.loop.run_for(1)
+        assert delivery.answers == []
+        assert e.read(peer, len(body)) == body
+        assert e.answered(delivery) == "delivered"
+        assert peer.recv(1) == b"", "the next batch gets a connection that is whole"
+
+
+def test_peer_that_stops_in_the_middle_of_a_batch(ends):
+    e = ends()
+    delivery = e.send(bytes(8 << 20))
+    peer = e.accept()
+    peer.shutdown(socket.SHUT_WR)
+    e.read(peer, 100_000)
+    peer.close()
+    start = e.ctx.clock.monotonic()
+    assert e.answered(delivery) == "retry"
+    assert e.ctx.clock.monotonic() - start < 5
+
+
 def test_nobody_listens(ends):
     e = ends()
     e.listener.close()

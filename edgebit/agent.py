@@ -61,7 +61,8 @@ class Agent:
         self._config = config
         self._svc = svc
         self._notifier = Notifier(env, self.log)
-        self._reporter = Reporter(self.stats.ledger, self.pipeline.routes, self.shared.state_dir, self.loop, self.log)
+        told = self.pipeline.routes if svc.report_losses else ()
+        self._reporter = Reporter(self.stats.ledger, told, self.shared.state_dir, self.loop, self.log)
         self._state: StateDir | None = None
         self._commit_timer: Timer | None = None
         self.ready = False

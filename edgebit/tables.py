@@ -10,7 +10,7 @@ from __future__ import annotations
 from edgebit import registry, sender
 from edgebit.errors import ConfigError
 from edgebit.log import LEVELS
-from edgebit.options import REQUIRED, Option, Setting, duration, read, size, string
+from edgebit.options import REQUIRED, Option, Setting, boolean, duration, read, size, string
 from edgebit.plugin import Format, Output
 
 TYPE_CHECKING = False
@@ -28,6 +28,8 @@ SERVICE_OPTIONS = (
            "of the machine, so that two devices from one image differ"),
     Option("state_dir", string, "", "directory for positions and dead letters; by default $STATE_DIRECTORY, "
            "/var/lib/edgebit for root, else ~/.local/state/edgebit; none: nothing is kept over a restart"),
+    Option("report_losses", boolean, True, "tell outputs what was lost, as records of the tag edgebit.loss; the log and the "
+           "ledger in the state directory have it anyhow"),
     Option("ready_timeout", duration, 10.0, "how long READY waits for inputs that can't be opened yet"),
     Option("multiline_buffer_limit", size, 2 * 2**20, "longest text that lines are joined to; then another begins",
            minimum=1024),

@@ -63,6 +63,9 @@ class Reader:
                 self._parser(section)
             elif section.name != "service":
                 self._plugin(section)
+        if not any(setting.key == "report_losses" for setting in config.service):
+            # Its outputs, and who reads them, expect nothing but what the inputs gave.
+            config.service.append(Setting("report_losses", "false", config.path))
         self._matches()
         self._syslog_parsers()
         storage.apply(config, self._defaults)

@@ -9,7 +9,7 @@ import pytest
 from case_runner import Case, all_cases
 
 pytestmark = pytest.mark.slow  # a process each
-AT_A_TIME = 2 * (os.cpu_count() or 1)
+AT_A_TIME = 4 * (os.cpu_count() or 1)
 RUNS = [
     (case, convert) for case in all_cases() for convert in (False, True) if not (convert and case.exit == "nonzero")
 ]

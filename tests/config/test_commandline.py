@@ -26,7 +26,9 @@ def test_a_pipeline():
         ("filter", {"plugin": "grep", "match": "b", "exclude": "log y"}),
         ("output", {"plugin": "stdout", "match": "*"}),
     ]
-    assert {one.key: one.value for one in config.service} == {"flush": "0.5", "state_dir": "none"}
+    assert {one.key: one.value for one in config.service} == {
+        "flush": "0.5", "report_losses": "false", "state_dir": "none",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.toml", TOML), ("a.conf", CONF)])

@@ -30,8 +30,13 @@ class BadValue(ValueError):
     """A value that its type doesn't take; the text completes "must be ..."."""
 
 
+def _bare(text: str) -> str:
+    """A number without the comment behind it that Fluent Bit lets pass there: ``Grace 5 # seconds``."""
+    return text.partition(" #")[0].strip()
+
+
 def _split_unit(value: object, units: dict[str, Any], what: str) -> tuple[float, str]:
-    text = str(value).strip().lower().replace("_", "")
+    text = _bare(str(value)).lower().replace("_", "")
     head = text.rstrip("abcdefghijklmnopqrstuvwxyz").rstrip()
     unit = text[len(head) :].strip()
     try:
@@ -44,8 +49,10 @@ def _split_unit(value: object, units: dict[str, Any], what: str) -> tuple[float,
 
 
 def size(value: object) -> int:
-    """Bytes: 4096, "64KiB", "8M" (decimal)."""
+    """Bytes: 4096, "64KiB", "8M" (decimal); false is 0."""
     what = 'a size such as 65536, "64KiB" or "8MB"'
+    if str(value).strip().lower() == "false":
+        return 0
     if isinstance(value, bool):
         raise BadValue(what)
     number, unit = _split_unit(value, _SIZES, what)
@@ -90,7 +97,7 @@ def integer(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     try:
-        return int(value.strip().replace("_", ""), 0) if isinstance(value, str) else _bad("a whole number")
+        return int(_bare(value).replace("_", ""), 0) if isinstance(value, str) else _bad("a whole number")
     except ValueError:
         raise BadValue("a whole number") from None
 
@@ -100,7 +107,7 @@ def number(value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     try:
-        return float(value) if isinstance(value, str) else _bad("a number")
+        return float(_bare(value)) if isinstance(value, str) else _bad("a number")
     except ValueError:
         raise BadValue("a number") from None
 

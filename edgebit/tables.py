@@ -125,7 +125,7 @@ def _settle_section(config: Config, section: Section, table: Table, errors: list
         row = foreign(section.kind, section.plugin, setting.key) if setting.key not in names else None
         if row is None:
             kept.append(setting)
-        elif str(setting.value).lower() not in row.harmless:
+        elif row.applies(setting.value):
             if row.fatal:
                 errors.append(ConfigError(row.advice, setting.where, setting.key))
             else:

@@ -123,7 +123,7 @@ class Reader:
                 row = foreign("service", "", key)
                 if row is None:
                     self._set_service(setting)  # the builder knows which there are
-                elif value.lower() not in row.harmless:
+                elif row.applies(value):
                     if row.fatal:
                         raise ConfigError(row.advice, setting.where, entry.key)
                     self._config.warn(setting.where, entry.key, row.advice)
@@ -136,7 +136,9 @@ class Reader:
         name = str(setting.value)
         path = find(name, os.path.dirname(self._path))
         if not path:
-            raise ConfigError(f"there is no file {name}, neither as it is nor beside {self._path}", setting.where, key)
+            hint = "; take the line out if only parsers of Fluent Bit's own parsers.conf are used: they are built in"
+            raise ConfigError(f"there is no file {name}, neither as it is nor beside {self._path}"
+                              + (hint if key.lower() == "parsers_file" else ""), setting.where, key)  # fmt: skip
         document = Document()
         document.add_file(path, "", setting.where, key)
         self._document.variables.update(document.variables)

@@ -1,7 +1,8 @@
 """Keys that Fluent Bit has and edgebit hasn't: what to do instead.
 
 A key that leaves every record as it is, is ignored with one warning; one that would change what is kept, lost, or who may
-read it, is an error. Where the value asks for what edgebit does anyway (`harmless`), nothing is said.
+read it, is an error. Where the value asks for what edgebit does anyway, or the key means nothing without another one that is
+told (`harmless`), nothing is said.
 """
 
 from __future__ import annotations
@@ -18,22 +19,27 @@ class Foreign:
     def __init__(self, advice: str, harmless: tuple[str, ...] = (), fatal: bool = False) -> None:
         self.advice, self.harmless, self.fatal = advice, harmless, fatal
 
+    def applies(self, value: object) -> bool:
+        """Whether there is something to say about a key with this value."""
+        return "*" not in self.harmless and str(value).lower() not in self.harmless
+
 
 _THREADS = Foreign("is not needed: one thread does everything and nothing in it blocks; leave it out", _OFF)
 _NET = Foreign("has no effect here; a connection that fails is tried again with back-off. Leave it out")
 _CHUNKS = Foreign("is not needed: what a buffer holds in memory is bounded by its option memory; leave it out")
 _STATUS = Foreign("there is no HTTP server yet; kill -USR1 writes all counters to the log", _OFF)
+_DETAIL = Foreign("", ("*",))
 _TLS_OFF = Foreign("is not possible with this plugin; records would go unprotected", _OFF, fatal=True)
 
 _SERVICE = {
     "daemon": Foreign("edgebit stays in the foreground; let systemd start it (systemd/edgebit.service)", _OFF),
-    "http_server": _STATUS, "http_listen": Foreign(_STATUS.advice), "http_port": Foreign(_STATUS.advice),
+    "http_server": _STATUS, "http_listen": _DETAIL, "http_port": _DETAIL,
     "http_monitoring": _STATUS, "health_check": _STATUS,
-    "hc_*": Foreign(_STATUS.advice),
+    "hc_*": _DETAIL,
     "hot_reload": Foreign("there is no reload yet; restart edgebit, its buffers survive that", _OFF),
-    "hot_reload.*": Foreign("there is no reload yet; restart edgebit, its buffers survive that"),
+    "hot_reload.*": _DETAIL,
     "flush.adaptive": Foreign("a full batch goes at once, whatever flush says; leave it out", _OFF),
-    "flush.adaptive.*": Foreign("a full batch goes at once, whatever flush says; leave it out"),
+    "flush.adaptive.*": _DETAIL,
     "storage.checksum": Foreign("what is on disk always has checksums here; leave it out", (*_ON, *_OFF)),
     "storage.metrics": Foreign("the counters of buffers are in the statistics; kill -USR1 writes them to the log",
                                (*_ON, *_OFF)),

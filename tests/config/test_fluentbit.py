@@ -53,7 +53,7 @@ IO = "[INPUT]\nName dummy\n[OUTPUT]\nName null\nMatch *\n".replace("null", "stdo
     ("text", "said"),
     [
         ("[SERVICE]\nHTTP_Server On\n" + IO, ["2: HTTP_Server: there is no HTTP server yet"]),
-        ("[SERVICE]\nHTTP_Server off\nDaemon no\n" + IO, []),
+        ("[SERVICE]\nHTTP_Server off\nHTTP_Listen 0.0.0.0\nHTTP_Port 2020\nDaemon no\nGrace 5 # seconds\n" + IO, []),
         (IO + "workers 2\nnet.keepalive off\n", ["6: workers: is not needed", "7: net.keepalive: has no effect here"]),
         (IO + IO.replace("stdout", "stdout\nWorkers 4") + "[OUTPUT]\nName stdout\nMatch a\nworkers 3",
          ["10 (and 1 more): workers: is not needed"]),

@@ -74,6 +74,7 @@ class Http(Input):
         self._server: HttpServer | None = None
         self.waiting: set[_Answer] = set()
         self._remote = Added(opt.remote_addr_key) if opt.add_remote_addr else None
+        self._stopping = False
         self._code = int(opt.successful_response_code)
         self._headers = tuple((name, str(value)) for name, value in opt.success_header)
         for name, value in self._headers:
@@ -87,6 +88,7 @@ class Http(Input):
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
+        self._stopping = False
         bound = listen.tcp(self.opt.listen, self.opt.port)
         self._server = HttpServer(self.ctx, self._handle, max_body=self.opt.buffer_max_size,
                                   max_held=_BODIES * self.opt.buffer_max_size,
@@ -102,13 +104,15 @@ class Http(Input):
             self._server = None
 
     def pause(self) -> None:
-        self._refuse("the buffers are full; send it again later")
+        if not self._stopping:
+            self._refuse("the buffers are full; send it again later")
 
     def resume(self) -> None:
         self._refuse("")
 
     def stop(self) -> None:
         """No more is taken; what was taken is answered when it is safe, while the agent delivers what is left."""
+        self._stopping = True
         self._refuse("the agent stops; send it again later")
 
     def _refuse(self, why: str) -> None:

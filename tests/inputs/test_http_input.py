@@ -216,7 +216,9 @@ def test_at_a_stop_what_is_safe_is_answered_and_the_rest_told_to_come_again(run)
     saved, lost = server.send("/", b'{"v":1}'), server.send("/", b'{"v":2}')
     server.ctx.loop.run_until(lambda: len(server.ctx.receipts) == 2)
     server.input.stop()
-    assert server.send("/", b"{}").receive()[0] == 503
+    server.input.pause()  # the supervisor does, after a stop
+    status, _, body = server.send("/", b"{}").receive()
+    assert (status, b"the agent stops" in body) == (503, True)
     server.ctx.receipts[0].release()
     server.input.close()
     assert (saved.receive()[0], lost.receive()[0]) == (201, 503)

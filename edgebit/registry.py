@@ -43,6 +43,7 @@ PLUGINS: dict[str, dict[str, str]] = {
     "filter": {
         "expect": "edgebit.filters.expect:Expect",
         "grep": "edgebit.filters.grep:Grep",
+        "kubernetes": "edgebit.filters.kubernetes:Kubernetes",
         "log_to_metrics": "edgebit.filters.log_to_metrics:LogToMetrics",
         "modify": "edgebit.filters.modify:Modify",
         "multiline": "edgebit.filters.multiline:Multiline",

@@ -97,7 +97,21 @@ _TLS = {
     "tls.debug": Foreign("what TLS finds wrong is in the log in plain words; leave it out", ("0", "1", *_OFF)),
     "tls.windows.*": Foreign("edgebit runs on Linux; leave it out"),
 }
+_API = Foreign(
+    "needs Kubernetes' API server, which edgebit doesn't ask; pod, namespace, container and its id come from the "
+    "tag. Leave it out",
+    _OFF,
+)
 _PLUGINS: dict[tuple[str, str], dict[str, Foreign]] = {
+    ("filter", "kubernetes"): {
+        "kube_*": _API, "labels": _API, "annotations": _API, "owner_references": _API, "namespace_*": _API,
+        "use_kubelet": _API, "kubelet_*": _API, "cache_use_docker_id": _API, "dns_*": _API, "buffer_size": _API,
+        "tls.*": _API, "dummy_meta": _API, "aws_*": _API, "use_pod_association": _API, "set_platform": _API,
+        "k8s-logging.parser": _API,
+        "k8s-logging.exclude": Foreign("needs Kubernetes' API server, so pods that exclude themselves are collected, too; "
+                                       "tail's exclude_path can leave their files out", _OFF),
+        "use_journal": Foreign("there is no input systemd; tail the files in /var/log/containers", _OFF, fatal=True),
+    },
     ("output", "file"): {
         "enable_strftime": Foreign("times in names are not there; use rotate, or logrotate with dateext", _OFF, fatal=True),
         "max_dynamic_files": Foreign("is not needed: at most 32 files are held open; leave it out"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgebit.inputs.tail_charset import generic_name, unicode_name
-from edgebit.inputs.tail_paths import paths, tag_pattern
+from edgebit.inputs.tail_paths import paths
+from edgebit.onigmo import compile_regex
 from edgebit.options import REQUIRED, Option, boolean, duration, multiline_ref, plugin_ref, size, string, strings
 from edgebit.plugin import READ_SIZE
 
@@ -18,7 +19,7 @@ OPTIONS = (
     Option("parser", plugin_ref, None, "turns each line into fields; lines that don't match are kept and counted"),
     Option("multiline.parser", multiline_ref, [], "joins lines that belong together, by the first of these that can",
            multiple=True),
-    Option("tag_regex", tag_pattern, None, "searched in the file's name; its groups fill <name> in the tag"),
+    Option("tag_regex", compile_regex, None, "searched in the file's name; its groups fill <name> in the tag"),
     Option("read_from_head", boolean, False, "read files that are there at the very first start from their beginning"),
     Option("read_newly_discovered_files_from_head", boolean, True,
            "read files that appear later, or while edgebit was stopped, from their beginning"),

@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgebit.onigmo import Pattern
+
 MAX_DIRECTORIES = 512  # watched for new names; further ones are only seen by the scan every refresh_interval
 
 
@@ -27,14 +29,6 @@ def paths(value: object) -> list[str]:
     if not found:
         raise BadValue('one or more paths such as "/var/log/*.log"')
     return found
-
-
-def tag_pattern(value: object) -> re.Pattern[str]:
-    """A regular expression with named groups; Ruby's (?<name>...) is understood."""
-    try:
-        return re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", str(value)))
-    except re.error as error:
-        raise BadValue(f"a regular expression ({error})") from None
 
 
 class Paths:
@@ -87,17 +81,17 @@ def _directories(pattern: str) -> list[str]:
     return watch + level
 
 
-def tag_of(tag: str, path: str, pattern: re.Pattern[str] | None = None) -> str | None:
+def tag_of(tag: str, path: str, pattern: Pattern | None = None) -> str | None:
     """The tag of a file: ``<name>`` is filled from the pattern's groups, the first ``*`` with the path.
 
     A group that is missing or empty gives "_"; None if the pattern doesn't match the path. In a path slashes become
     dots, without those at the ends and without repetition.
     """
     if pattern is not None:
-        match = pattern.search(path)
+        match = pattern.find(path)
         if match is None:
             return None
-        groups = match.groupdict()
+        groups = dict(zip(pattern.names, match.groups()))
         tag = re.sub(r"<(\w+)>", lambda name: groups.get(name[1]) or "_", tag)
     if "*" in tag:
         dotted = re.sub(r"[/\\:.]+", ".", path.replace("*", "")).strip(".")

@@ -29,11 +29,12 @@ PURE = {
     "edgebit.charsets",
 }
 MAY = {
-    "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs"},
+    "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs", "edgebit.onigmo"},
     "outputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.record_accessor"},
     "parsers": PURE | {"edgebit.parsers", "edgebit.wire"},
     # "edgebit" itself: its version
-    "filters": PURE | {"edgebit.filters", "edgebit.formats", "edgebit.parsers.multiline", "edgebit"},
+    "filters": PURE
+    | {"edgebit.filters", "edgebit.formats", "edgebit.wire", "edgebit.parsers.multiline", "edgebit"},
     "formats": PURE | {"edgebit.formats"},
     "wire": {"edgebit.errors", "edgebit.wire"},
     "net": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit"},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-from edgebit.inputs.tail_paths import Paths, paths, tag_of, tag_pattern
+from edgebit.inputs.tail_paths import Paths, paths, tag_of
+from edgebit.onigmo import compile_regex
 from edgebit.options import BadValue
 
 
@@ -67,14 +67,13 @@ def test_path_in_the_tag(tag: str, path: str, expected: str) -> None:
 
 
 def test_groups_in_the_tag() -> None:
-    pattern = tag_pattern(r"(?<app>[a-z]+)-(?<nr>\d*)(?<none>x)?(?<!y)\.log$")
+    pattern = compile_regex(r"(?<app>[a-z]+)-(?<nr>\d*)(?<none>x)?(?<!y)\.log$")
     assert tag_of("t.<app>.<nr>.<none>.<unknown>", "/v/web-1.log", pattern) == "t.web.1._._"
     assert tag_of("t.<nr>.*", "/v/web-.log", pattern) == "t._.v.web-.log"
     assert tag_of("t.<app>", "/v/other", pattern) is None
-    assert isinstance(pattern, re.Pattern)
 
 
 def test_bad_values() -> None:
-    for check, value in ((paths, " , "), (tag_pattern, "(?<a>")):
+    for check, value in ((paths, " , "), (compile_regex, "(?<a>")):
         with pytest.raises(BadValue):
             check(value)

@@ -243,7 +243,7 @@ class Tail(Input):
             if tag is None or identity in self._files:
                 os.close(fd)
                 return
-            file = self._opened(path, tag, fd, identity, position, from_head=self._from_head(name, first))
+            file = self._opened(name, path, tag, fd, position, from_head=self._from_head(name, first))
             file.source = f"{self.ctx.name}:{identity[1]}"
             file.go_on_behind(self.ctx.recovered(tag, file.source), position)
             if self._reader.joins:
@@ -265,21 +265,26 @@ class Tail(Input):
         self._reader.add(file)
         self._keeper.moved()
 
-    def _opened(self, path: str, tag: str, fd: int, identity: Identity, position: Position | None,
+    def _opened(self, name: str, path: str, tag: str, fd: int, position: Position | None,
                 from_head: bool) -> TailedFile:  # fmt: skip
-        """A followed file, where reading it begins. Raises OSError."""
+        """The file that has this name, where reading it begins. Raises OSError."""
+        state = os.fstat(fd)
+        identity = (state.st_dev, state.st_ino)
         offset = position.offset if position is not None else 0
-        if not is_gzip(path):
+        if not is_gzip(name):
             codec = self._codec
             if codec == "auto":
                 codec = sniff(os.pread(fd, FINGERPRINT, 0)) or codec
             if position is None and not from_head:
-                offset = line_start(fd, os.fstat(fd).st_size, self.opt.buffer_max_size, newline(codec))
+                offset = line_start(fd, state.st_size, self.opt.buffer_max_size, newline(codec))
             return TailedFile(path, tag, fd, identity, offset, self._keeper.moved, codec)
         if position is None and not from_head:
             offset = END
-        file = GzipFile(path, tag, fd, identity, offset, self._keeper.moved, self._codec)
-        if position is None and from_head:
+        was_plain = position is not None and position.ino != identity[1]
+        file = GzipFile(path, tag, fd, identity, 0 if was_plain else offset, self._keeper.moved, self._codec)
+        if position is not None and was_plain:
+            file.resume_behind([position])
+        elif position is None and from_head:
             file.resume_behind([*(f.position() for f in self._files.values()), *self._read])
         return file
 

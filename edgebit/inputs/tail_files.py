@@ -288,9 +288,10 @@ class TailedFile:
 
     def reopen(self) -> None:
         """Open it again, under whatever name it has in its directory now. Raises OSError when it is gone."""
-        directory = os.path.dirname(self.path)
         names = [self.path, self.new_path] if self.new_path else [self.path]
-        for name in names + by_inode(directory).get(self.identity[1], []):
+        for directory in homes(self.path):
+            names += by_inode(directory).get(self.identity[1], [])
+        for name in names:
             try:
                 fd, state = open_regular(name)
             except (OSError, NotRegular):
@@ -305,6 +306,15 @@ class TailedFile:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def homes(path: str) -> list[str]:
+    """The directories in which a file of this name may be found again after a rotation: where the name is, and where it
+    leads to if it is a link (the logs of Kubernetes' containers)."""
+    found = [os.path.dirname(path)]
+    if os.path.islink(path):
+        found.append(os.path.dirname(os.path.realpath(path)))
+    return found
 
 
 def by_inode(directory: str) -> dict[int, list[str]]:

@@ -2,15 +2,16 @@
 
 In this order: the file of that inode, under its old name or another in the same directory (it was rotated), if its
 fingerprints fit; then the file of that name if they fit (file systems such as FAT make up new inode numbers with every
-mount). After another boot a file that doesn't fit may have lost its end: then an older anchor may fit. Otherwise it is
-gone, or was truncated, or another one has its name: then there is nothing to continue.
+mount); then a compressed file that begins so. Names are looked for in the directory of the old one, and in that of the
+file if it was a link. After another boot a file that doesn't fit may have lost its end: then an older anchor may fit.
+Otherwise it is gone, or was truncated, or another one has its name: then there is nothing to continue.
 """
 
 from __future__ import annotations
 
 import os
 
-from edgebit.inputs.tail_files import NotRegular, by_inode, open_regular
+from edgebit.inputs.tail_files import NotRegular, by_inode, homes, open_regular
 from edgebit.inputs.tail_gzip import fits, is_gzip
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgebit.inputs.checkpoint import Position
     from edgebit.inputs.tail_files import Identity
 
+_PACKED = 64  # compressed files that are looked into for one position
 _TELLING = 16  # bytes of fingerprint that are taken as proof for a file of quite another name
 
 
@@ -44,40 +46,71 @@ def find(positions: Iterable[Position], rebooted: bool) -> Found:
     found = Found()
     directories: dict[str, dict[int, list[str]] | None] = {}
     for position in positions:
-        directory = os.path.dirname(position.path)
-        if directory not in directories:
-            try:
-                directories[directory] = by_inode(directory)
-            except OSError:
-                directories[directory] = None
-        inodes = directories[directory]
-        if inodes is None:
-            found.unknown.append(position)
+        names: list[str] = []
+        packed: list[str] = []
+        stems = {_stem(position.path), _stem(os.path.realpath(position.path))}
+        for directory in homes(position.path):
+            if directory not in directories:
+                try:
+                    directories[directory] = by_inode(directory)
+                except OSError:
+                    directories[directory] = None
+            inodes = directories[directory]
+            if inodes is None:
+                found.unknown.append(position)
+                break
+            names += inodes.get(position.ino, [])
+            packed += [name for some in inodes.values() for name in some if is_gzip(name) and _stem(name) in stems]
         else:
-            _find_one(position, inodes.get(position.ino, []), found, rebooted)
+            _find_one(position, names, stems, packed, found, rebooted)
     return found
 
 
-def _find_one(position: Position, names: list[str], found: Found, rebooted: bool) -> None:
+def _stem(path: str) -> str:
+    return os.path.basename(path).partition(".")[0]
+
+
+def _find_one(position: Position, names: list[str], stems: set[str], packed: list[str], found: Found,
+              rebooted: bool) -> None:  # fmt: skip
     path = position.path
-    names = [name for name in names if name != path]
     telling = position.tail[0] >= _TELLING
-    stem = os.path.basename(path).partition(".")[0]
     # The old name is tried for itself: it may be a link to a file in another directory.
-    for name in [path, *names]:
+    for name in [path, *(name for name in names if name != path)]:
         identity, fitting = _look(name, position, rebooted)
         if identity is None or identity[1] != position.ino:
             continue
-        if fitting is not None and (name == path or telling or os.path.basename(name).startswith(stem)):
+        if fitting is not None and (name == path or telling or _stem(name) in stems):
             found.files[identity] = (fitting, name)
             return
     identity, fitting = _look(path, position, rebooted)
     if identity is not None and fitting is not None and position.offset:
         found.files.setdefault(identity, (fitting, path))
+    elif _find_packed(position, packed, found):
+        return
     elif identity is not None and identity[1] == position.ino:
         found.rewritten.append(path)
     else:
         found.missing.append(position)
+
+
+def _find_packed(position: Position, names: list[str], found: Found) -> bool:
+    """Look for a compressed file that begins as the one of this position did."""
+    if position.head[0] < _TELLING:
+        return False
+    for name in sorted(names, reverse=True)[:_PACKED]:
+        try:
+            fd, state = open_regular(name)
+        except (OSError, NotRegular):
+            continue
+        try:
+            if fits(fd, position):
+                found.files.setdefault((state.st_dev, state.st_ino), (position, name))
+                return True
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    return False
 
 
 def _look(name: str, position: Position, rebooted: bool) -> tuple[Identity | None, Position | None]:

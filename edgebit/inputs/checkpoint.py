@@ -35,6 +35,7 @@ MAX_POSITIONS = 8192  # twice the files that one tail follows: those, and rotate
 ANCHOR_GAP = 4096  # bytes at least between two anchors
 MAX_ANCHORS = 16  # of a file; they reach back 256 MiB
 _MAGIC = b"edgebit-tail 1 "
+_SQLITE = b"SQLite format 3\0"
 _MAX_BYTES = MAX_POSITIONS * 5200  # paths are at most 4096 bytes, so a longer file is not ours
 
 
@@ -61,7 +62,8 @@ class Position:
         """Whether the open file has, as far as fingerprints tell, the bytes that were read up to the offset."""
         length = self.tail[0]
         return (
-            mark(os.pread(fd, length, self.offset - length)) == self.tail
+            os.fstat(fd).st_size >= self.offset
+            and mark(os.pread(fd, length, self.offset - length)) == self.tail
             and mark(os.pread(fd, self.head[0], 0)) == self.head
         )
 
@@ -83,6 +85,15 @@ def anchored(anchors: list[Anchor], offset: int, tail: Mark) -> None:
         if newer - older <= 3 * (offset - newer):
             del anchors[i]
     del anchors[:-MAX_ANCHORS]
+
+
+def is_database(path: str) -> bool:
+    """Whether it is an SQLite database, as Fluent Bit's tail keeps its positions in."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 def boot_id() -> str:

@@ -47,7 +47,7 @@ OPTIONS = (
            minimum=0.1),
     Option("docker_mode_parser", plugin_ref, None, "docker_mode: takes the first of lines that belong together"),
     Option("db", string, "", 'file to keep the positions in (edgebit\'s format); default: in the state directory, named'
-           ' after the input; "off": none'),
+           ' after the input; "off": none; a database of Fluent Bit is read once, then it is NAME.edgebit'),
     Option("db.sync", ("extra", "full", "normal", "off"), "normal",
            "extra, full: every save reaches the medium; normal: that at stop; off: left to the system"),
     Option("db.interval", duration, 1.0, "time between saves at least; longer spares flash, repeats more after a crash",

@@ -9,6 +9,7 @@ import os
 
 from edgebit.errors import reason
 from edgebit.inputs import checkpoint
+from edgebit.inputs.checkpoint import is_database
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Keeper:
         here = "" if all(map(os.path.isabs, opt.path)) else os.getcwd()  # what relative names are relative to
         self._patterns = [here, *opt.path, "", *opt.exclude_path]
         self._path = _path(opt.db, ctx)
+        self._database = ""  # of Fluent Bit: taken over once, and left as it is
+        if opt.db and self._path and is_database(self._path):
+            self._database, self._path = self._path, f"{self._path}.edgebit"
         self._saved_at = ctx.clock.monotonic()
         self._dirty = True
         self.closed = False
@@ -56,12 +60,27 @@ class Keeper:
                 pass  # then saving fails too, and says so
             return [], False
         if loaded is None:
-            return [], False
+            return self._taken_over(), False
         positions, patterns, boot = loaded
         self.rebooted = boot != self._boot
         if patterns[:1] != self._patterns[:1]:  # started somewhere else: the same names are other files
             positions = [position for position in positions if os.path.isabs(position.path)]
         return positions, patterns == self._patterns
+
+    def _taken_over(self) -> list[Position]:
+        """From Fluent Bit's database, at the very first start."""
+        if not self._database:
+            return []
+        from edgebit.inputs import tail_import
+
+        try:
+            positions = tail_import.positions(self._database)
+        except checkpoint.Damaged as error:
+            self._ctx.log.warn(f"cannot take positions over from {self._database}: {error}")
+            return []
+        self._ctx.log.info(f"going on where Fluent Bit's tail stopped: {len(positions)} files in {self._database}; "
+                           f"positions are kept in {self._path} from now on")  # fmt: skip
+        return positions
 
     def moved(self) -> None:
         """A position changed: save it soon."""

@@ -16,8 +16,10 @@ _DOTTED = re.compile(r"^(db|unicode|generic)_")
 class Rig:
     """Starts a tail on `path` (relative to `root`) with the given options; `lines` are the values of "log" so far."""
 
-    def __init__(self, root: Path, path: str = "*.log", *, tag: str = "t", parser: Any = None, **options: Any) -> None:
+    def __init__(self, root: Path, path: str = "*.log", *, tag: str = "t", parser: Any = None,
+                 joined: dict[str, Any] | None = None, **options: Any) -> None:  # fmt: skip
         self.root, self.path, self.options, self.tag, self.parser = root, path, options, tag, parser
+        self.joined = joined or {}  # options that refer to parsers, by attribute
         self.state = root / "state"
         self.state.mkdir(exist_ok=True)
         self.start()
@@ -26,7 +28,7 @@ class Rig:
         settings = [Setting("path", ",".join(str(self.root / p.strip()) for p in self.path.split(",")))]
         settings += [Setting(_DOTTED.sub(r"\1.", k), v) for k, v in self.options.items()]
         opt = read(Tail.OPTIONS, settings, "input tail")
-        opt.parser = self.parser
+        vars(opt).update(self.joined, parser=self.parser)
         self.ctx = FakeContext(tag=self.tag, state_dir=str(self.state))
         self.tail = Tail(opt, self.ctx)  # type: ignore[arg-type]  # the fake's emit takes what a context's does
         self.tail.open()

@@ -13,7 +13,7 @@ from tail_rig import Rig
 from edgebit.errors import ConfigError
 from edgebit.inputs.tail import Tail
 from edgebit.inputs.tail_legacy import DockerMode, FirstLine
-from edgebit.options import Options, Setting, read
+from edgebit.options import Setting, read
 from edgebit.parsers.json import Json
 from edgebit.parsers.multiline import Definition
 from edgebit.parsers.regex import Regex
@@ -41,23 +41,14 @@ BLOCK = Definition(
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts tails with options that need no parsing, such as parsers."""
+def start(tmp_path: Path) -> Iterator[Start]:
     rigs: list[Rig] = []
-    init = Tail.__init__
-
-    def made(self: Tail, opt: Options, ctx: Any) -> None:
-        opt.__dict__.update(given)
-        init(self, opt, ctx)
-
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(Tail, "__init__", made)
 
     def make(path: str = "*.log", joined: dict[str, Any] | None = None, **options: Any) -> Rig:
-        given.update({"multiline_parser": [BLOCK]} if joined is None else joined)
         for name in ("a.log", "b.log"):  # so that lines are seen at once, not when names are looked for
             (tmp_path / name).touch()
-        rigs.append(Rig(tmp_path, path, **{"read_from_head": True, **options}))
+        joined = {"multiline_parser": [BLOCK]} if joined is None else joined
+        rigs.append(Rig(tmp_path, path, joined=joined, **{"read_from_head": True, **options}))
         return rigs[-1]
 
     yield make

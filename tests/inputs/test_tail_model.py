@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tail_rig import Rig
 
 from edgebit.inputs import checkpoint
+from edgebit.parsers.multiline import Definition
 
 OPERATIONS = st.lists(
     st.tuples(
@@ -24,15 +25,29 @@ OPERATIONS = st.lists(
 )  # fmt: skip
 
 
+# Lines 1, 4, 7, ... begin a block of three.
+THREES = Definition("threes", rules=[
+    (("start_state",), lambda line: int(line.split("-")[1]) % 3 == 1, "rest"),
+    (("rest",), lambda line: int(line.split("-")[1]) % 3 != 1, "rest"),
+])  # fmt: skip
+
+
 class World:
     """Files with numbered lines "generation-number", and what came of them.
 
     A generation is what was written from the beginning of a file on: a rotation or a truncation starts the next.
     """
 
-    def __init__(self, root: Path, pattern: str, chunk: int) -> None:
+    def __init__(self, root: Path, pattern: str, chunk: int, joined: bool = False) -> None:
         self.root, self.follows_rotated = root, pattern.endswith("*")
-        self.rig = Rig(root, pattern, buffer_chunk_size=chunk, buffer_max_size=64, db_sync="off")
+        self.rig = Rig(
+            root,
+            pattern,
+            joined={"multiline_parser": [THREES] * joined},
+            buffer_chunk_size=chunk,
+            buffer_max_size=64,
+            db_sync="off",
+        )
         self.running = True
         self.generation = self.number = 0
         self.written: list[str] = []
@@ -167,7 +182,7 @@ class World:
             self.stop(0)
 
     def _end_life(self) -> None:
-        self.lives.append(self.rig.lines)
+        self.lives.append([line for text in self.rig.lines for line in text.split()])
         self.running = False
 
     def _lines_of(self, generation: int) -> list[str]:
@@ -177,7 +192,7 @@ class World:
         """The batches of each generation up to the first that is still held."""
         held = set()
         for (_, records, _), receipt in zip(self.rig.ctx.emitted, self.rig.ctx.receipts):
-            lines = [record[2][0] for record in records]
+            lines = [line for record in records for line in record[2][0].split()]
             generation = lines[0].partition("-")[0]
             if receipt is not None:
                 held.add(generation)
@@ -204,13 +219,14 @@ class Checked(World):
 
 
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
-@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=pytest.mark.slow)])
-def test_no_line_is_lost(pattern: str, examples: int) -> None:
+@pytest.mark.parametrize(("joined", "examples"), [(False, 25), (True, 15), pytest.param(False, 1000, marks=pytest.mark.slow),
+                                                  pytest.param(True, 200, marks=pytest.mark.slow)])  # fmt: skip
+def test_no_line_is_lost(pattern: str, joined: bool, examples: int) -> None:
     @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
     @given(operations=OPERATIONS, chunk=st.sampled_from([64, 100, 65536]))
     def play(operations: list[tuple[str, int]], chunk: int) -> None:
         root = Path(tempfile.mkdtemp())
-        world = Checked(root, pattern, chunk)
+        world = Checked(root, pattern, chunk, joined)
         try:
             for name, n in operations:
                 getattr(world, "partial_" if name == "partial" else name)(n)

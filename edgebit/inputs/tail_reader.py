@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgebit.plugin import InputContext
 
 MAX_OPEN = 256  # the least recently read file is closed for another; it is opened again when there is something
+_MOST = 1 << 20  # bytes read in a turn, however large a buffer a Fluent Bit configuration asks for: others wait for it
 _VISIT = 1024  # what a visit to a file costs in bytes read, so that a turn visits a bounded number of them
 
 
@@ -47,6 +48,7 @@ class Reader:
         self._queue: deque[TailedFile] = deque()
         self._open: dict[TailedFile, None] = {}  # the least recently read first
         self._ended = self._warned = False
+        self._size = min(opt.buffer_chunk_size, _MOST)
         self._limit = opt.buffer_max_size - 1  # as in Fluent Bit, whose buffer has a byte more than text
         self.paused = False
 
@@ -127,7 +129,7 @@ class Reader:
         file.close()
 
     def _turn(self) -> None:
-        budget = self._opt.buffer_chunk_size
+        budget = self._size
         while self._queue and budget > 0 and not self.paused:
             file = self._queue.popleft()
             file.ready = False
@@ -142,7 +144,7 @@ class Reader:
         polled, file.polled = file.polled, False
         try:
             self.touch(file)
-            data, taken = file.read(self._opt.buffer_chunk_size, self._limit)
+            data, taken = file.read(self._size, self._limit)
         except Rewritten:
             self._truncated(file)
             return 0

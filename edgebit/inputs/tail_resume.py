@@ -44,35 +44,42 @@ class Found:
 def find(positions: Iterable[Position], rebooted: bool) -> Found:
     """Look for the files of these positions. Opens each for a moment; raises nothing."""
     found = Found()
-    directories: dict[str, dict[int, list[str]] | None] = {}
+    directories: dict[str, _Directory | None] = {}
     for position in positions:
-        names: list[str] = []
-        packed: list[str] = []
-        stems = {_stem(position.path), _stem(os.path.realpath(position.path))}
-        for directory in homes(position.path):
-            if directory not in directories:
+        where = homes(position.path)
+        for path in where:
+            if path not in directories:
                 try:
-                    directories[directory] = by_inode(directory)
+                    directories[path] = _Directory(path)
                 except OSError:
-                    directories[directory] = None
-            inodes = directories[directory]
-            if inodes is None:
-                found.unknown.append(position)
-                break
-            names += inodes.get(position.ino, [])
-            packed += [name for some in inodes.values() for name in some if is_gzip(name) and _stem(name) in stems]
+                    directories[path] = None
+        there = [directory for path in where if (directory := directories[path]) is not None]
+        if len(there) < len(where):
+            found.unknown.append(position)
         else:
-            _find_one(position, names, stems, packed, found, rebooted)
+            _find_one(position, there, found, rebooted)
     return found
+
+
+class _Directory:
+    """The names in a directory by inode, and those of compressed files by how they begin."""
+
+    def __init__(self, path: str) -> None:
+        self.inodes = by_inode(path)
+        self.packed: dict[str, list[str]] = {}
+        for names in self.inodes.values():
+            for name in filter(is_gzip, names):
+                self.packed.setdefault(_stem(name), []).append(name)
 
 
 def _stem(path: str) -> str:
     return os.path.basename(path).partition(".")[0]
 
 
-def _find_one(position: Position, names: list[str], stems: set[str], packed: list[str], found: Found,
-              rebooted: bool) -> None:  # fmt: skip
+def _find_one(position: Position, there: list[_Directory], found: Found, rebooted: bool) -> None:
     path = position.path
+    names = [name for directory in there for name in directory.inodes.get(position.ino, [])]
+    stems = {_stem(path), _stem(os.path.realpath(path))}
     telling = position.tail[0] >= _TELLING
     # The old name is tried for itself: it may be a link to a file in another directory.
     for name in [path, *(name for name in names if name != path)]:
@@ -85,7 +92,7 @@ def _find_one(position: Position, names: list[str], stems: set[str], packed: lis
     identity, fitting = _look(path, position, rebooted)
     if identity is not None and fitting is not None and position.offset:
         found.files.setdefault(identity, (fitting, path))
-    elif _find_packed(position, packed, found):
+    elif _find_packed(position, [n for d in there for stem in stems for n in d.packed.get(stem, [])], found):
         return
     elif identity is not None and identity[1] == position.ino:
         found.rewritten.append(path)

@@ -33,8 +33,7 @@ MAY = {
     "outputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.record_accessor"},
     "parsers": PURE | {"edgebit.parsers", "edgebit.wire"},
     # "edgebit" itself: its version
-    "filters": PURE
-    | {"edgebit.filters", "edgebit.formats", "edgebit.wire", "edgebit.parsers.multiline", "edgebit"},
+    "filters": PURE | {"edgebit.filters", "edgebit.formats", "edgebit.wire", "edgebit.parsers.multiline", "edgebit"},
     "formats": PURE | {"edgebit.formats"},
     "wire": {"edgebit.errors", "edgebit.wire"},
     "net": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit"},

@@ -60,20 +60,30 @@ class Agent:
 
 
 class Sink:
-    """A process that takes data over HTTP or MQTT and counts (sinks.py)."""
+    """A process that takes data over HTTP or MQTT and counts (sinks.py). It can go away and come back."""
 
     def __init__(self, directory: Path, kind: str, pattern: bytes) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.port = listener.getsockname()[1]
-        path = directory / "counts"
-        path.write_bytes(bytes(COUNTS.size))
-        with open(path, "r+b") as file:
+        self._path, self._kind, self._pattern = directory / "counts", kind, pattern
+        self.port = 0
+        self._path.write_bytes(bytes(COUNTS.size))
+        with open(self._path, "r+b") as file:
             self._map = mmap.mmap(file.fileno(), COUNTS.size)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchlab.sinks", kind, str(listener.fileno()), str(path), pattern.hex()],
-            pass_fds=[listener.fileno()], cwd=ROOT / "tools",
-        )  # fmt: skip
-        listener.close()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.open()
+
+    def open(self) -> None:
+        with socket.create_server(("127.0.0.1", self.port)) as listener:
+            self.port = listener.getsockname()[1]
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchlab.sinks", self._kind, str(listener.fileno()), str(self._path),
+                 self._pattern.hex()], pass_fds=[listener.fileno()], cwd=ROOT / "tools",
+            )  # fmt: skip
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     @property
     def records(self) -> int:
@@ -82,10 +92,6 @@ class Sink:
     @property
     def bytes(self) -> int:
         return int(COUNTS.unpack(self._map)[1])
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 class Lines:

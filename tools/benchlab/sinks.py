@@ -25,7 +25,7 @@ class Counter:
         with open(path, "r+b") as file:
             self._map = mmap.mmap(file.fileno(), COUNTS.size)
         self._pattern = pattern
-        self.records = self.bytes = self.messages = 0
+        self.records, self.bytes, self.messages = COUNTS.unpack(self._map)  # of the process before
 
     def add(self, body: bytes) -> None:
         self.records += body.count(self._pattern) if self._pattern else _rows(body)

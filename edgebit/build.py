@@ -165,7 +165,7 @@ class _Builder:
         clock = self.shared.loop.clock.monotonic
         sender = Sender(name, output, format, buffer, flush=self.svc.flush, retry_limit=opt.retry_limit,
                         backoff=Backoff(opt.retry_first, opt.retry_cap, clock, self.shared.random),
-                        call_later=lambda s, call: self.shared.loop.call_later(s, call), log=host.log,
+                        call_later=lambda s, call: self.shared.loop.call_later(s, call), clock=clock, log=host.log,
                         trouble=host.delivery_trouble, stats=host.stats, lost=lost, crashed=host.crashed,
                         parking=DeadLetters(self.shared.state_dir, name, host.log))  # fmt: skip
         host.sender = sender

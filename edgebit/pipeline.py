@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from edgebit.buffer import BLOCK
 from edgebit.errors import reason
 from edgebit.plugin import Origin, Receipt
 from edgebit.record import records_size
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
         name: str
         stats: Counters
 
+        @property
+        def patient(self) -> bool:
+            """Holding it loses nothing."""
+            ...
+
         def hold(self) -> None:
             """Stop reading."""
             ...
@@ -61,6 +67,7 @@ class FilterStep:
         self.emits = filter.emits
         self.origin: Origin | None = None  # of the batch that the filter works on, if it emits
         self.waiting: dict[str, Source] = {}  # inputs that wait for this filter
+        self.patient = False
         self.held = False  # records of its own wait for room
         self._refused: set[str] = set()
 
@@ -95,6 +102,7 @@ class Route:
         self.open_buffer: Callable[[], RestorableBuffer] | None = None  # for one on disk, opened when the agent starts
         self.parked: deque[tuple[Source, str, list[Record], int, Receipt | None]] = deque()
         self.held: dict[str, Source] = {}  # inputs that wait for this route
+        self.yielding: dict[str, Source] = {}  # inputs that wait a moment for its output to catch up
 
     def offer(self, source: Source, tag: str, records: list[Record], size: int, receipt: Receipt | None) -> None:
         """Into the buffer, or what doesn't fit behind what is parked already."""
@@ -109,6 +117,20 @@ class Route:
             if source.name not in self.held:
                 self.held[source.name] = source
                 source.hold()
+        elif source.patient and self.buffer.overflow == BLOCK and self.buffer.used > self.buffer.limit // 4:
+            self._let_output_go_first(source)
+
+    def _let_output_go_first(self, source: Source) -> None:
+        """A source that is faster than this process would fill the buffer though the collector keeps up, and what waits in
+        a full buffer costs: to be encoded, written, read, decoded. So who can wait does, while answers come quickly."""
+        if source.name not in self.yielding and self.sender.quick:
+            self.yielding[source.name] = source
+            source.hold()
+            self.sender.pump_later()  # so that the end of quick answers is noticed
+
+    def caught_up(self) -> bool:
+        """Whether the inputs that wait for the output to catch up may go on."""
+        return self.buffer.used <= self.buffer.limit // 8 or not self.sender.quick
 
     def unpark(self) -> bool:
         """Append what is parked, as far as there is room. True if something moved."""
@@ -263,6 +285,9 @@ class Pipeline:
             if route.held and not route.parked and route.buffer.used <= route.buffer.limit * 3 // 4:
                 held, route.held = route.held, {}
                 self._resume(held)
+            if route.yielding and route.caught_up():
+                held, route.yielding = route.yielding, {}
+                self._resume(held)
             route.buffer.relax()
 
     def hold_for(self, step: FilterStep) -> None:
@@ -280,7 +305,7 @@ class Pipeline:
 
     def _resume(self, held: dict[str, Source]) -> None:
         for name, source in held.items():
-            if not any(name in route.held for route in self.routes) and not any(
+            if not any(name in route.held or name in route.yielding for route in self.routes) and not any(
                 name in f.waiting for f in self.filters
             ):
                 source.unhold()

@@ -207,6 +207,7 @@ class Input(Plugin):
     """
 
     keeps_state: bool = False  # it writes to the state directory
+    patient: bool = False  # while it is paused nothing is lost: whoever writes waits, or the data lies where it is
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         self.opt, self.ctx = opt, ctx

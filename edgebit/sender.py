@@ -97,6 +97,7 @@ BUFFER_OPTIONS = (
 )  # fmt: skip
 
 _REJECTED_IN_ROW = 10  # records refused one by one with no success in between; then it is the collector that is wrong
+QUICK = 0.1  # seconds since the last answer within which a collector counts as quick
 _PER_TURN = 32  # batches handed out per turn of the loop, so that draining a backlog can't starve the inputs
 
 
@@ -163,7 +164,7 @@ def _key(chunk: Chunk) -> tuple[str, int, int]:
 class Sender:
     """See the module's docstring.
 
-    call_later   the loop's
+    call_later, clock   the loop's
     lost         called with (reason, count, first sequence, stream id) for each loss
     parking      where rejected records go
     crashed      called with what the output raised
@@ -171,11 +172,12 @@ class Sender:
 
     def __init__(self, name: str, output: Output, format: Format | None, buffer: Buffer, *, flush: float,
                  backoff: Backoff, retry_limit: int | None, call_later: Callable[[float, Callable[[], object]], Timer],
+                 clock: Callable[[], float],
                  log: Log, trouble: Trouble, stats: Counters, lost: Callable[[str, int, int, str], object],
                  parking: Parking, crashed: Callable[[Exception], object]) -> None:  # fmt: skip
         self.name, self.output, self.format, self.buffer = name, output, format, buffer
         self.flush_interval, self.retry_limit = flush, retry_limit
-        self._backoff, self._call_later = backoff, call_later
+        self._backoff, self._call_later, self._clock = backoff, call_later, clock
         self._log, self._trouble, self._stats = log, trouble, stats
         self._lost, self._parking, self._crashed = lost, parking, crashed
         self.agents: dict[str, str] = {}  # of streams that were taken over from other devices
@@ -192,6 +194,7 @@ class Sender:
         self._reasons: set[str] = set()  # of rejections that were logged
         self._pumping = False
         self._open = False
+        self._answered = -QUICK  # when the last batch was delivered
         self.draining = False
 
     # -- what the agent asks for -------------------------------------------------------------------------------------
@@ -229,6 +232,11 @@ class Sender:
         return bool(self._trouble)
 
     @property
+    def quick(self) -> bool:
+        """Batches are on their way, and the collector answers at once: what waits will be gone in a moment."""
+        return bool(self._in_flight) and self._clock() - self._answered < QUICK
+
+    @property
     def empty(self) -> bool:
         """Nothing waits and nothing is on its way."""
         return not self._in_flight and not self.buffer.waiting
@@ -248,8 +256,15 @@ class Sender:
 
     def pump_soon(self) -> None:
         """Pump in the next turn, which is made to come at once."""
-        if self._again is None:
+        if self._again is None or self._again.when > self._clock():
+            if self._again is not None:
+                self._again.cancel()
             self._again = self._call_later(0, self._on_again)
+
+    def pump_later(self) -> None:
+        """Pump when the collector would no longer count as quick."""
+        if self._again is None:
+            self._again = self._call_later(QUICK, self._on_again)
 
     # -- handing out -------------------------------------------------------------------------------------------------
 
@@ -320,6 +335,7 @@ class Sender:
     def on_delivered(self, entry: _Entry, chunk: Chunk) -> None:
         entry.out = None
         self._rejected_in_row = 0
+        self._answered = self._clock()
         self._stats.add("records", chunk.count)
         self._stats.add("batches")
         self._backoff.worked()

@@ -165,6 +165,10 @@ class InputHost(Host):
         self._held_long: Timer | None = None
         self._holding = Trouble(self.log, self.clock.monotonic)
 
+    @property
+    def patient(self) -> bool:
+        return self.plugin.patient
+
     def emit(self, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None) -> None:
         assert self.pipeline is not None
         self.pipeline.emit(self, tag, records, raw, receipt)
@@ -195,7 +199,7 @@ class InputHost(Host):
         self._held = True
         self.stats.add("pauses")
         if self.state == "open":
-            self.log.debug("paused: a buffer is full")
+            self.log.debug("paused: an output has to catch up")
             self.plugin.pause()
 
     def unhold(self) -> None:

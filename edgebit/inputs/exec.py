@@ -39,6 +39,7 @@ class Exec(Input):
     """
 
     NAME = "exec"
+    patient = True
     OPTIONS = (
         *INTERVAL,
         Option("command", string, REQUIRED, "the command, as the shell /bin/sh takes it"),

@@ -43,6 +43,7 @@ class Stdin(Input):
     """
 
     NAME = "stdin"
+    patient = True
     OPTIONS = (
         Option("parser", plugin_ref, None, "the parser that lines go through; none: JSON, or kept whole"),
         Option("buffer_size", size, 65536, "the longest line or value in bytes; the rest of a longer one is cut off",

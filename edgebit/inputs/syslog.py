@@ -75,6 +75,7 @@ class Syslog(Receiver):
         super().__init__(opt, ctx)
         # In Fluent Bit it is unix_udp, which needs a path, so that there is no doubt about what is meant.
         self.mode: str = opt.mode or ("unix_udp" if opt.path else "udp")
+        self.patient = self.mode in ("tcp", "unix_tcp")
         if self.mode.startswith("unix") and not opt.path:
             raise ConfigError(f"mode {self.mode} needs the path of the socket", key="path")
         self.unix_path = opt.path

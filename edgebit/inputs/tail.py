@@ -60,7 +60,7 @@ class Tail(Input):
     """Follows text files by name or pattern, through rotation and restarts. Paused, it loses nothing."""
 
     NAME = "tail"
-    keeps_state = True
+    keeps_state = patient = True
     OPTIONS = OPTIONS
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:

@@ -29,6 +29,7 @@ class Tcp(Receiver):
     """
 
     NAME = "tcp"
+    patient = True
     OPTIONS = (
         LISTEN,
         Option("port", integer, 5170, "port to listen on; 0: any free one", minimum=0, maximum=65535),

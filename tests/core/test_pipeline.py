@@ -166,3 +166,66 @@ def test_ever_new_tags_do_not_fill_the_memory(bench):
         pipeline.emit(source, f"t{i}", batch("x"))
     assert len(pipeline.pipeline._plan) <= 1024
     assert len(bench.lines) <= 100
+
+
+def fill_until_held(bench, source, most=200):
+    """Emit batches, a turn each, until the source is held; the share of the buffer that was used then."""
+    buffer = bench.routes[0].buffer
+    for _ in range(most):
+        bench.emit(source, "t", batch("x" * 100))
+        if source.held:
+            break
+    return buffer.used / buffer.limit
+
+
+def test_a_source_that_can_wait_lets_a_quick_collector_catch_up(bench):
+    out = bench.output(auto="")
+    source = bench.ready() and Source()
+    source.patient = True
+    bench.emit(source, "t", batch("x"))
+    bench.loop.run_for(1.1)
+    bench.emit(source, "t", *(batch(*["x" * 100] * 20),))
+    out.answer("delivered")
+    bench.emit(source, "t", batch("x"))  # goes on its way
+    assert fill_until_held(bench, source) < 0.5
+    assert not bench.routes[0].parked
+    while source.held:  # it may go on when little is left, and the buffer was never full
+        out.answer("delivered")
+        bench.loop.turn(0)
+    assert bench.routes[0].buffer.used <= bench.routes[0].buffer.limit // 8
+
+
+def test_no_source_waits_for_a_collector_that_does_not_answer_at_once(bench):
+    out = bench.output(auto="")
+    source = bench.ready() and Source()
+    source.patient = True
+    bench.emit(source, "t", batch(*["x" * 100] * 20))
+    bench.loop.run_for(1.1)
+    out.answer("delivered")
+    bench.loop.run_for(0.2)
+    assert fill_until_held(bench, source) > 0.9
+
+
+def test_who_waits_for_a_quick_collector_goes_on_when_it_falls_silent(bench):
+    out = bench.output(auto="")
+    source = bench.ready() and Source()
+    source.patient = True
+    bench.emit(source, "t", batch(*["x" * 100] * 20))
+    bench.loop.run_for(1.1)
+    out.answer("delivered")
+    fill_until_held(bench, source)
+    assert source.held
+    bench.loop.run_for(0.3)
+    assert not source.held
+
+
+@pytest.mark.parametrize(("overflow", "patient"), [("drop_oldest", True), ("drop_newest", True), ("block", False)])
+def test_only_who_can_wait_does_and_only_where_the_user_chose_to_block(bench, overflow, patient):
+    out = bench.output(auto="", overflow=overflow)
+    source = bench.ready() and Source()
+    source.patient = patient
+    bench.emit(source, "t", batch(*["x" * 100] * 20))
+    bench.loop.run_for(1.1)
+    out.answer("delivered")
+    used = fill_until_held(bench, source)
+    assert used > 0.9

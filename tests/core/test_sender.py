@@ -32,7 +32,8 @@ class Bench:
         self.sender = Sender(
             "fake.0", self.output, format, self.buffer, flush=1.0,
             backoff=Backoff(1.0, 60.0, self.loop.clock.monotonic, lambda: 1.0), retry_limit=limit,
-            call_later=self.loop.call_later, log=log, trouble=Trouble(log, self.loop.clock.monotonic), stats=self.stats,
+            call_later=self.loop.call_later, clock=self.loop.clock.monotonic,
+            log=log, trouble=Trouble(log, self.loop.clock.monotonic), stats=self.stats,
             lost=lambda *loss: self.losses.append(loss[:3]), parking=self, crashed=self.crashes.append,
         )  # fmt: skip
         self.loop.end_of_turn = self.sender.pump

@@ -25,6 +25,7 @@ class Source:
 
     def __init__(self, name="in.0"):
         self.name, self.stats, self.held, self.calls = name, Counters(), False, []
+        self.patient = False
 
     def hold(self):
         self.held = True
@@ -51,6 +52,7 @@ class Bench:
         )
         trouble = Trouble(self.log, self.loop.clock.monotonic)
         sender = Sender(name, output, None, buffer, flush=1.0, retry_limit=None, call_later=self.loop.call_later,
+                        clock=self.loop.clock.monotonic,
                         backoff=Backoff(1, 60, self.loop.clock.monotonic, lambda: 1.0), log=self.log, trouble=trouble,
                         stats=Counters(), lost=lambda *loss: self.losses.append((name, *loss)), parking=None,
                         crashed=None)  # fmt: skip

@@ -136,7 +136,7 @@ class _Builder:
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Filter)
         host.attach(plugin)
-        host.step = FilterStep(host.name, self.matcher(section, opt), plugin, host.stats, host.trouble)
+        host.step = FilterStep(host.name, self.matcher(opt), plugin, host.stats, host.trouble)
         self.parts.filters.append(host)
         return host.step
 
@@ -169,7 +169,7 @@ class _Builder:
                         trouble=host.delivery_trouble, stats=host.stats, lost=lost, crashed=host.crashed,
                         parking=DeadLetters(self.shared.state_dir, name, host.log))  # fmt: skip
         host.sender = sender
-        route = Route(name, self.matcher(section, opt), buffer, sender)
+        route = Route(name, self.matcher(opt), buffer, sender)
         host.stats.gauge("buffered_bytes", lambda: route.buffer.used)
         host.stats.gauge("buffered_records", lambda: route.buffer.records)
         storage = buf.storage if buf.storage != "auto" else "memory" if output.local else "hybrid"
@@ -287,15 +287,10 @@ class _Builder:
         self.names.add((section.kind, name))
         return name
 
-    def matcher(self, section: Section, opt: Options) -> Callable[[str], bool]:
-        if not opt.match_regex:
+    def matcher(self, opt: Options) -> Callable[[str], bool]:
+        if opt.match_regex is None:
             return match.wildcard(opt.match or "*")
-        try:
-            by_regex = match.regex(opt.match_regex)
-        except re.error as error:
-            raise ConfigError(
-                f"not a regular expression: {error}", place(section, "match_regex"), "match_regex"
-            ) from None
+        by_regex = match.regex(opt.match_regex.find)
         if not opt.match:
             return by_regex
         by_wildcard = match.wildcard(opt.match)

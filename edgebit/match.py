@@ -33,7 +33,11 @@ def wildcard(pattern: str) -> Callable[[str], bool]:
     return matches
 
 
-def regex(pattern: str) -> Callable[[str], bool]:
-    """``match_regex``: must match from the tag's start and take at least one character. Raises re.error."""
-    search = re.compile(pattern).match
-    return lambda tag: bool((found := search(tag)) and found.end() > 0)
+def regex(find: Callable[[str], re.Match[str] | None]) -> Callable[[str], bool]:
+    """``match_regex``: must match from the tag's start and take at least one character. `find` gives the first match."""
+
+    def matches(tag: str) -> bool:
+        found = find(tag)
+        return found is not None and found.start() == 0 and found.end() > 0
+
+    return matches

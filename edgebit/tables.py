@@ -10,6 +10,7 @@ from __future__ import annotations
 from edgebit import registry, sender
 from edgebit.errors import ConfigError
 from edgebit.log import LEVELS
+from edgebit.onigmo import compile_regex
 from edgebit.options import REQUIRED, Option, Setting, boolean, duration, read, size, string
 from edgebit.plugin import Format, Output
 
@@ -39,7 +40,7 @@ _PLUGIN = Option("plugin", string, REQUIRED, "the plugin's name")
 _ALIAS = Option("alias", string, "", "a name for logs and statistics instead of PLUGIN.N")
 _MATCH = (
     Option("match", string, "", 'tags to take, "*" is any run of characters; by default all'),
-    Option("match_regex", string, "", "tags to take, as a regular expression from the tag's start"),
+    Option("match_regex", compile_regex, None, "tags to take, as a regular expression from the tag's start"),
 )
 INPUT_OPTIONS = (_PLUGIN, Option("tag", string, "", "tag of the records; by default PLUGIN.N"), _ALIAS)
 FILTER_OPTIONS = (_PLUGIN, _ALIAS, *_MATCH)

@@ -303,7 +303,7 @@ BROKEN = [
     (BASIC + "[output.buffer]\nmemry='1MiB'\n", 'memry: output.buffer has no such option; did you mean "memory"?'),
     (BASIC + "[output.buffer]\nmemory='1KiB'\n", "memory: must be at least 16384"),
     (BASIC + "[output.buffer]\noverflow='drop_old'\n", 'did you mean "drop_oldest"?'),
-    (BASIC + "match_regex='('\n", "match_regex: not a regular expression"),
+    (BASIC + "match_regex='('\n", "match_regex: must be a regular expression"),
     (BASIC + "retry_limit=0\n", "retry_limit: must be a number from 1 up"),
     (BASIC + "alias='x'\n[[output]]\nplugin='sink'\nalias='x'\n", 'there is another output called "x"'),
     ("[[output]]\nplugin='sink'\n", "there is no [[input]] section"),

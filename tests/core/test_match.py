@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebit.match import regex, wildcard
+from edgebit.onigmo import compile_regex
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,14 @@ def test_many_wildcards_on_a_hostile_tag_take_no_time():
 
 @pytest.mark.parametrize(
     ("pattern", "tag", "expected"),
-    [("a", "a.b.c", True), ("b", "a.b", False), ("x*", "a", False), ("^a\\.", "a.b", True)],
+    [
+        ("a", "a.b.c", True),
+        ("b", "a.b", False),
+        ("x*", "a", False),
+        ("^a\\.", "a.b", True),
+        ("(?<n>\\h+)\\.", "1f.x", True),
+        ("[[:alpha:]]+$", "a1", False),
+    ],
 )
 def test_match_regex_starts_at_the_tags_start(pattern, tag, expected):
-    assert regex(pattern)(tag) is expected
+    assert regex(compile_regex(pattern).find)(tag) is expected

@@ -103,13 +103,14 @@ def integer(value: object) -> int:
 
 
 def number(value: object) -> float:
-    """A number."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+    """A number, not infinite."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise BadValue("a number")
     try:
-        return float(_bare(value)) if isinstance(value, str) else _bad("a number")
-    except ValueError:
+        found = float(_bare(value) if isinstance(value, str) else value)
+    except (ValueError, OverflowError):
         raise BadValue("a number") from None
+    return found if found - found == 0 else _bad("a number")
 
 
 def string(value: object) -> str:

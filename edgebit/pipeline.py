@@ -156,7 +156,9 @@ class Pipeline:
         self.filters, self.routes, self.stats, self._log = filters, routes, stats, log
         self._plan: dict[str, tuple[list[FilterStep], list[Route], bool]] = {}
         self._unmatched: set[str] = set()
-        self._emitted: deque[tuple[Source, str, list[Record], Receipt | None, tuple[FilterStep, ...], bool]] = deque()
+        self._emitted: deque[tuple[Source, str, list[Record], int, Receipt | None, tuple[FilterStep, ...], bool]] = (
+            deque()
+        )
 
     def emit(
         self, source: Source, tag: str, records: list[Record], raw: int = 0, receipt: Receipt | None = None
@@ -226,15 +228,18 @@ class Pipeline:
         receipts = [one.receipt for one in kept if one.receipt is not None]
         receipt = receipts[0] if len(receipts) == 1 else _joined(receipts) if receipts else None
         source = kept[-1].source if kept else step
-        self._emitted.append((source, tag, records, receipt, (*(kept[-1].path if kept else ()), step), onward))
+        path = (*(kept[-1].path if kept else ()), step)
+        # For the memory account, the text that they hold; a filter may have picked the longest of many.
+        raw = sum([len(value) for record in records for value in record[2] if type(value) is str])
+        self._emitted.append((source, tag, records, raw, receipt, path, onward))
         if origin is None:
             self._flow_emitted()
         return True
 
     def _flow_emitted(self) -> None:
         while self._emitted:
-            source, tag, records, receipt, path, onward = self._emitted.popleft()
-            self._flow(source, tag, records, 0, receipt, path, onward)
+            source, tag, records, raw, receipt, path, onward = self._emitted.popleft()
+            self._flow(source, tag, records, raw, receipt, path, onward)
             if receipt is not None:
                 receipt.release()
 

@@ -90,14 +90,14 @@ def split(text: str) -> tuple[Accessor, str]:
     return Accessor(head[1], tuple(path), accessor=True), text[end:]
 
 
-def parse(text: str) -> Accessor:
+def parse(text: object) -> Accessor:
     """The accessor that a text is, all of it. A text without "$" is the name of a top-level field, blanks included.
 
     Raises BadValue.
     """
+    if not isinstance(text, str) or not text:
+        raise BadValue("the name of a field")
     if not text.startswith("$"):
-        if not text:
-            raise BadValue("the name of a field")
         return Accessor(text)
     accessor, rest = split(text)
     if rest:

@@ -70,7 +70,7 @@ class LogToMetrics(Filter):
         Option("metric_namespace", string, "log_metric", "first part of the metric's name"),
         Option("metric_subsystem", string, "", "middle part of the metric's name; by default the mode"),
         Option("metric_description", anything, "", "without effect: records have no place for it"),
-        Option("value_field", string, "", "field that a gauge or a histogram measures"),
+        Option("value_field", parse, None, "field that a gauge or a histogram measures"),
         Option("label_field", field, [], "field that is a label, under its own name", multiple=True),
         Option("add_label", label, [], "NAME FIELD: a label and the field that it is taken from", multiple=True),
         Option("kubernetes_mode", boolean, False, "labels from $kubernetes, which the filter kubernetes makes"),
@@ -105,7 +105,7 @@ class LogToMetrics(Filter):
                   if isinstance(one, tuple)]  # fmt: skip
         self._label_names = [name for name, _ in labels]
         self._label_fields = [accessor for _, accessor in labels]
-        self._value_field = parse(opt.value_field) if opt.value_field else None
+        self._value_field: Accessor | None = opt.value_field
         self._bounds = sorted({*(opt.bucket or _DEFAULT_BUCKETS)})
         self._series: dict[Labels, Any] = {}  # a number, or a histogram's [count of each bucket, ..., sum]
         self._changed: set[Labels] = set()
@@ -126,7 +126,7 @@ class LogToMetrics(Filter):
             if value_field is not None and mode != "counter":
                 found = _number(value_field.get(record))
                 if found is None:
-                    self._say("not_measured", f"{self.opt.value_field} is missing or no number in a record of {tag}")
+                    self._say("not_measured", f"{value_field.key} is missing or no number in a record of {tag}")
                     continue
                 value = found
             labels = tuple([_label(accessor.get(record)) for accessor in self._label_fields])

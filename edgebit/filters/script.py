@@ -72,14 +72,14 @@ class Script(Filter):
             try:
                 with open(opt.script, "rb") as file:
                     source = file.read()
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
                 raise ConfigError(f"cannot read {opt.script}: {reason(error)}", key=key) from None
         space: dict[str, Any] = {"__name__": "edgebit_script", "__file__": name}
         try:
             exec(compile(source, name, "exec"), space)
         except SyntaxError as error:
             raise ConfigError(f"{name}:{error.lineno}: {error.msg}", key=key) from None
-        except Exception as error:  # noqa: BLE001 - the user's program may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's program may raise anything
             raise ConfigError(f"{name} raised an exception: {_said(error, name)}", key=key) from None
         function = space.get(opt.call)
         if not callable(function):
@@ -104,7 +104,7 @@ class Script(Filter):
                     out.append(_record(time_ns, record, answer))
                 else:
                     out += self._answer(answer, record)
-            except Exception as error:  # noqa: BLE001 - the user's program may raise anything; the record is kept
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's program may raise anything; the record is kept
                 failed += 1
                 out.append(record)
                 self._tell(error)
@@ -129,7 +129,7 @@ class Script(Filter):
         several = answer if isinstance(answer, list) else [answer]
         return [_record(time_ns, record, one) for one in several if one != {}]
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: BaseException) -> None:
         name = self.opt.script or "code"
         why = f"the function returned {error}" if isinstance(error, Unfit) else _said(error, name)
         if why not in self._errors and len(self._errors) < _TOLD:

@@ -189,3 +189,12 @@ def test_input_waits_for_a_filter_that_says_so(bench):
         pipeline.emit(source, tag, batch("x"))
     pipeline.resume_for(slow.ctx.step)
     assert (one.calls, two.calls) == (["hold", "unhold"], [])
+
+
+def test_one_long_record_among_many_emitted_ones_is_accounted_for(bench):
+    bench.output("new.*", auto="", limit=1 << 20)
+    bench.emitter(Move, "t")
+    texts = ["!short"] * 300
+    texts[7] = "!" + "x" * 100_000
+    bench.ready().emit(Source(), "t", batch(*texts))
+    assert bench.routes[0].buffer.used > 100_000

@@ -108,6 +108,8 @@ class Route:
         """Into the buffer, or what doesn't fit behind what is parked already."""
         if receipt is not None and receipt.again and receipt.mark is not None and self.buffer.holds(receipt.mark):
             return
+        if receipt is not None and receipt.awaited:
+            self.sender.flush()
         taken = 0 if self.parked else self.buffer.append(tag, records, size, receipt)
         if taken < len(records):
             rest = records[taken:] if taken else records
@@ -184,7 +186,7 @@ class Pipeline:
             # Records of the batch part ways, and chunks of different tags are not stored in the order of their coming: no
             # mark could say up to where all are stored. The receipt alone is true.
             receipt.hold()
-            receipt = Receipt(receipt.release)
+            receipt = Receipt(receipt.release, awaited=receipt.awaited)
             parted = receipt
         else:
             parted = None

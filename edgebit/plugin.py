@@ -143,14 +143,16 @@ class Receipt:
     after a crash an input can go on exactly behind what is stored (InputContext.recovered). If one output has stored more
     than another, the input reads from the smaller position and says with `again` that these records may be stored here
     and there already; then they go only to the buffers that miss them.
+
+    With `awaited` a peer waits for the answer: outputs send what they have at once, not when a batch is full or
+    `flush` is over.
     """
 
-    __slots__ = ("_holders", "_safe", "again", "mark")
+    __slots__ = ("_holders", "_safe", "again", "awaited", "mark")
 
-    def __init__(
-        self, safe: Callable[[], object], mark: tuple[str, int, int] | None = None, again: bool = False
-    ) -> None:
-        self._safe, self.mark, self.again = safe, mark, again
+    def __init__(self, safe: Callable[[], object], mark: tuple[str, int, int] | None = None, again: bool = False,
+                 awaited: bool = False) -> None:  # fmt: skip
+        self._safe, self.mark, self.again, self.awaited = safe, mark, again, awaited
         self._holders = 1  # the pipeline itself, while it routes
 
     def hold(self) -> None:

@@ -254,6 +254,10 @@ class Sender:
         if self.buffer.waiting and not self._flush_due and self._flush_timer is None and self._waiting is None:
             self._flush_timer = self._call_later(self.flush_interval, self._on_flush)
 
+    def flush(self) -> None:
+        """Somebody waits: hand out what there is at the end of this turn, though no batch is full."""
+        self._flush_due = True
+
     def pump_soon(self) -> None:
         """Pump in the next turn, which is made to come at once."""
         if self._again is None or self._again.when > self._clock():

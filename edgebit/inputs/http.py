@@ -5,7 +5,8 @@ objects, or objects one after the other; it is taken whole or refused whole with
 
 **The answer is a promise.** It is given when the records are safe: written to the buffers on disk that take them, or
 delivered, or dropped by a buffer that may and counted. So a sender that repeats what was not answered loses nothing; it
-may send something twice. That takes as long as the outputs take, as a rule their flush time. With `answer = "taken"` the
+may send something twice. Outputs send such records at once, so that takes as
+long as their collectors take. With `answer = "taken"` the
 answer is given at once, for senders that can't wait, and promises as much as the buffer's memory does. While the buffers
 are full, and while the agent stops, the answer is 503 with Retry-After before the body is read.
 """
@@ -142,7 +143,7 @@ class Http(Input):
         answer = _Answer(self, request, len(batches)) if self.opt.answer == "safe" else None
         raw = len(request.body) // len(batches)
         for tag, records in batches.items():
-            self.ctx.emit(tag, records, raw, Receipt(answer.safe) if answer is not None else None)
+            self.ctx.emit(tag, records, raw, Receipt(answer.safe, awaited=True) if answer is not None else None)
         return self.success() if answer is None else None
 
     def success(self) -> Response:

@@ -229,3 +229,15 @@ def test_only_who_can_wait_does_and_only_where_the_user_chose_to_block(bench, ov
     out.answer("delivered")
     used = fill_until_held(bench, source)
     assert used > 0.9
+
+
+def test_records_that_somebody_waits_for_go_out_in_the_same_turn(bench):
+    out = bench.output()
+    source, safe = bench.ready() and Source(), []
+    bench.emit(source, "t", batch("a"), receipt=Receipt(lambda: safe.append("a")))
+    assert texts(out) == []
+    bench.emit(source, "t", batch("b"), receipt=Receipt(lambda: safe.append("b"), awaited=True))
+    assert texts(out) == ["a", "b"]
+    assert safe == ["a", "b"]
+    bench.emit(source, "t", batch("c"))
+    assert texts(out) == ["a", "b"]

@@ -104,6 +104,10 @@ class _Builder:
         opt = self.options(table, section)
         if opt.name in self.parsers:
             raise ConfigError(f'there is another parser called "{opt.name}"', place(section, "name"), "name")
+        for option in table.options:
+            given = section.given(option.name.lower())
+            if given is not None and option.help.startswith("without effect"):
+                self.config.warn(given.where, given.key, f"has no effect with format {section.plugin}")
         self.parsers[opt.name] = self.make(table.cls, section, opt.name, opt)
 
     def multiline_parser(self, section: Section, index: int) -> None:

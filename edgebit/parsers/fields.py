@@ -10,7 +10,7 @@ counted in `time_errors`. (Fluent Bit removes the field or gives up the line, de
 from __future__ import annotations
 
 from edgebit.errors import ConfigError
-from edgebit.options import Option, boolean, string
+from edgebit.options import Option, anything, boolean, string
 from edgebit.parsers.decoders import Decoders, step
 from edgebit.parsers.timefmt import TimeFormat, time_format, time_offset, time_zone
 from edgebit.parsers.types import CONVERTERS, type_table
@@ -44,6 +44,11 @@ FIELD_OPTIONS = (
 TYPES_OPTION = Option("types", type_table, {}, 'conversions such as "size:integer temp:float"; also bool, hex, string')
 
 
+def without_effect(*names: str) -> tuple[Option, ...]:
+    """Options that only another format has: Fluent Bit takes them in any definition, so they are taken, and warned of."""
+    return tuple(Option(name, anything, None, "without effect here: of another format") for name in names)
+
+
 class FieldParser(Parser):
     """A parser whose fields get the common treatment. `plain` says that there is none, so `finish` can be skipped."""
 
@@ -51,7 +56,8 @@ class FieldParser(Parser):
         super().__init__(name, opt)
         self.time_errors = 0  # lines whose time didn't fit the format
         self._time = _time_format(opt) if opt.time_format else None
-        self._convert = {field: CONVERTERS[kind] for field, kind in getattr(opt, "types", {}).items()}
+        types = opt.types if TYPES_OPTION in self.OPTIONS else {}
+        self._convert = {field: CONVERTERS[kind] for field, kind in types.items()}
         self._decoders = Decoders(opt.decode_field, opt.decode_field_as)
         decodes = bool(opt.decode_field or opt.decode_field_as)
         self.plain = self._time is None and not self._convert and not decodes

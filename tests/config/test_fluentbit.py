@@ -57,6 +57,8 @@ IO = "[INPUT]\nName dummy\n[OUTPUT]\nName null\nMatch *\n".replace("null", "stdo
         (IO + "workers 2\nnet.keepalive off\n", ["6: workers: is not needed", "7: net.keepalive: has no effect here"]),
         (IO + IO.replace("stdout", "stdout\nWorkers 4") + "[OUTPUT]\nName stdout\nMatch a\nworkers 3",
          ["10 (and 1 more): workers: is not needed"]),
+        ("[PARSER]\nName j\nFormat json\nTypes a:integer\n" + IO, ["4: types: has no effect with format json"]),
+        (IO + "match_regex ^(a+)+$", ["6: match_regex: this regular expression can take exponential time: (a+)+ matches"]),
         ("[INPUT]\nName dummy\nTag a\nTag b\n[OUTPUT]\nName stdout\n", ["4: Tag: is set again; the last one is taken"]),
         ("[INPUT]\nName dummy\n" + IO + "[OUTPUT]\nName stdout", ["8: output stdout: has no Match and so takes nothing"]),
         (IO + "[FILTER]\nName grep\nRegex a b", ["6: filter grep: has no Match and so takes nothing"]),

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebit.errors import ConfigError
 from edgebit.options import Setting, read
 from edgebit.parsers.json import Json
 from edgebit.plugin import LOG
@@ -119,9 +118,11 @@ def test_unparsed_lines_are_kept_whole():
     assert (records, misses) == ([(NOW, Shape.of(("ok",)), (1,)), (NOW, LOG, ("42",))], 1)
 
 
-def test_types_are_no_option_of_json():
-    with pytest.raises(ConfigError, match="no such option"):
-        parser(types="a:integer")
+def test_types_are_taken_and_without_effect():
+    """A definition may have them in Fluent Bit; they say nothing of JSON's own types."""
+    p = Json("p", read(Json.OPTIONS, [Setting("types", "a:integer")], "parser json"))
+
+    assert p.parse('{"a":"1"}', NOW)[2] == ("1",)
 
 
 @given(st.text(alphabet=st.characters() | st.sampled_from('{}[]",:\\u019deEtrue'), max_size=60))

@@ -286,6 +286,13 @@ class Device:
         self.witness.rewound()
         self._out.clear()
 
+    def arrive_and_rewind(self) -> None:
+        """A delivery failed, and the one behind it arrived."""
+        for chunk in self._out[1:2]:
+            self.buffer.arrived(chunk)
+            self.witness.ack(chunk)
+        self.rewind()
+
     def relax(self) -> None:
         self.buffer.relax()
 

@@ -147,19 +147,24 @@ class DiskBuffer(Buffer):
         chunk = self._take_stored()
         if chunk is None or self._is_expired(chunk):  # before younger ones are joined to it
             return None
-        while chunk.size < SMALL:
+        parts, size = [chunk], chunk.size
+        while size < SMALL:
             following = self._take_stored()
             if following is None:
                 break
-            if (following.tag, following.stream, following.seq) != (chunk.tag, chunk.stream, chunk.last_seq + 1):
+            if (following.tag, following.stream, following.seq) != (chunk.tag, chunk.stream, parts[-1].last_seq + 1):
                 self._peeked = following
                 break
-            records = chunk.records + following.records
-            joined = Chunk(chunk.tag, records, 0, chunk.seq, stream=chunk.stream)
-            joined.compact()
-            joined.place, joined.moment = following.place, chunk.moment
-            chunk = joined
-        return chunk
+            parts.append(following)
+            size += following.size
+        if len(parts) == 1:
+            return chunk
+        joined = Chunk(
+            chunk.tag, [record for part in parts for record in part.records], 0, chunk.seq, stream=chunk.stream
+        )
+        joined.compact()
+        joined.place, joined.moment = parts[-1].place, chunk.moment
+        return joined
 
     def _take_stored(self) -> Chunk | None:
         if self._peeked is not None:

@@ -27,8 +27,8 @@ _CRC = Struct("<I")
 _SPAN = Struct("<QQ")
 
 # magic, version, flags, holes, count of writes, use, offset, records acknowledged, records written, stream, next sequence,
-# the holes, crc
-_CURSOR = Struct(f"<4sBBHQQQQQ8sQ{MOST_HOLES * _SPAN.size}s12xI")
+# the holes, uses, crc
+_CURSOR = Struct(f"<4sBBHQQQQQ8sQ{MOST_HOLES * _SPAN.size}sQ4xI")
 assert _CURSOR.size == SLOT
 _CURSOR_MAGIC = b"EDGC"
 CLEAN = 1  # flag: written by an orderly stop
@@ -36,37 +36,42 @@ _FAILURES = 3  # in a row, after which the file is made anew
 
 
 class Cursor:
-    """How far the collector has acknowledged: a position, and the same counted in records."""
+    """How far the collector has acknowledged: a position, and the same counted in records. `uses`: of segments, that were
+    ever begun."""
 
-    __slots__ = ("acked", "clean", "holes", "next_seq", "offset", "stream", "use", "writes", "written")
+    __slots__ = ("acked", "clean", "holes", "next_seq", "offset", "stream", "use", "uses", "writes", "written")
 
     def __init__(self, use: int = 0, offset: int = 0, acked: int = 0, written: int = 0, stream: bytes = bytes(8),
-                 next_seq: int = 1, clean: bool = False, writes: int = 0, holes: tuple[Span, ...] = ()) -> None:  # fmt: skip
+                 next_seq: int = 1, clean: bool = False, writes: int = 0, holes: tuple[Span, ...] = (),
+                 uses: int = 0) -> None:  # fmt: skip
         self.use, self.offset, self.acked, self.written = use, offset, acked, written
         self.stream, self.next_seq, self.clean, self.writes = stream, next_seq, clean, writes
-        self.holes = Holes(holes)
+        self.holes, self.uses = Holes(holes), uses
 
     @property
     def state(self) -> tuple[object, ...]:
         """What is worth a write when it changes."""
-        return self.use, self.offset, self.acked, self.written, self.clean, self.holes.spans
+        return self.use, self.offset, self.acked, self.written, self.clean, self.holes.spans, self.uses
 
     def pack(self) -> bytes:
         spans = self.holes.spans[:MOST_HOLES]
         holes = b"".join(_SPAN.pack(*span) for span in spans)
         head = _CURSOR.pack(_CURSOR_MAGIC, VERSION, CLEAN if self.clean else 0, len(spans), self.writes, self.use,
-                            self.offset, self.acked, self.written, self.stream, self.next_seq, holes, 0)[:-4]  # fmt: skip
+                            self.offset, self.acked, self.written, self.stream, self.next_seq, holes, self.uses,
+                            0)[:-4]  # fmt: skip
         return head + _CRC.pack(zlib.crc32(head))
 
     @staticmethod
     def parse(slot: bytes) -> Cursor | None:
         if len(slot) < SLOT or slot[:4] != _CURSOR_MAGIC or slot[4] != VERSION:
             return None
-        _, _, flags, count, writes, use, offset, acked, written, stream, next_seq, holes, crc = _CURSOR.unpack(slot)
+        _, _, flags, count, writes, use, offset, acked, written, stream, next_seq, holes, uses, crc = _CURSOR.unpack(
+            slot
+        )
         if zlib.crc32(slot[:-4]) != crc or count > MOST_HOLES:
             return None
         spans = tuple(_SPAN.iter_unpack(holes[: count * _SPAN.size]))
-        return Cursor(use, offset, acked, written, stream, next_seq, bool(flags & CLEAN), writes, spans)
+        return Cursor(use, offset, acked, written, stream, next_seq, bool(flags & CLEAN), writes, spans, uses)
 
     @staticmethod
     def newest(data: bytes) -> Cursor | None:
@@ -123,10 +128,7 @@ class CursorFile:
 
     def _save(self, cursor: Cursor, sync: bool) -> int:
         if self._file is None or self.failures >= _FAILURES:
-            self.close()
-            self._make()
-            self.failures = 0
-        assert self._file is not None
+            return self._make_anew(cursor)
         state, written = cursor.state, 0
         if state != self._saved:
             self.synced = False
@@ -144,6 +146,16 @@ class CursorFile:
     @property
     def in_place(self) -> bool:
         return self._file is None or self._file.in_place
+
+    def _make_anew(self, cursor: Cursor) -> int:
+        """In another place of the medium; until that is there, the old file is."""
+        cursor.writes += 1
+        self._files.replace(self._path, cursor.pack() + bytes(SLOT))
+        self.close()
+        self._file = self._files.open(self._path)
+        self._saved, self._slot, self.synced, self.failures = cursor.state, 1, True, 0
+        self.syncs += 1
+        return SLOT
 
     def close(self) -> None:
         if self._file is not None:

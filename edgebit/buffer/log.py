@@ -67,15 +67,19 @@ class Log(Directory):
                 self._sync_before()
             if stream == self.cursor.stream:
                 self.cursor.next_seq = seq
+            self._next_use, self.cursor.uses = use + 1, use
             self.save_cursor(sync=self.synced)
         data = format.pack(tag=raw_tag, payload=payload, count=count, seq=seq, stream=stream, use=use, before=self.written,
                            wall_ns=moment.wall_ns, boot_ns=moment.boot_ns, boot_id=moment.boot_id, marks=packed,
                            flags=self._flags(continues))  # fmt: skip
         active.forget_block()
+        if new:
+            self._free.remove(active)
+            self._free.insert(0, active)  # if it fails, the next try takes another one
         active.file.pwrite(data, active.end)
         if new:
             self._free.remove(active)
-            active.use, active.before, self._next_use = use, self.written, use + 1
+            active.use, active.before = use, self.written
             self._used.append(active)
             self._active = active
             if len(self._used) == 1:

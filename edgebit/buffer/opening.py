@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgebit.buffer.format import Header, Position
 
 _COPY = 256 * 1024  # bytes copied at once
+_MANY = 1000  # uses that may have been given and are not known when the cursor is lost
 
 
 def segment_size(limit: int) -> int:
@@ -68,7 +69,10 @@ class Directory:
         self.cursor = found or Cursor()
         self._earlier = (self.cursor.stream, self.cursor.next_seq)
         highest = self._open_segments()
-        self._next_use = max(highest, self.cursor.use) + 1
+        # Of a segment that was just begun any part may have survived, and not be seen here: its use is not given again.
+        self._next_use = max(highest, self.cursor.use, self.cursor.uses) + 1
+        if found is None and highest:
+            self._next_use += _MANY
         self._sort_out()
         if found is None and self._used:
             # The oldest segment need not begin with the oldest records: after a failed sync they are written again.

@@ -81,7 +81,7 @@ def test_example_is_what_is_written():
 
 def test_cursor_by_the_table():
     """Each field is where the table says, by writing a cursor with a different value in each."""
-    data = Cursor(1, 2, 3, 4, b"streamid", 5, True, writes=6, holes=((7, 8), (9, 10))).pack()
+    data = Cursor(1, 2, 3, 4, b"streamid", 5, True, writes=6, holes=((7, 8), (9, 10)), uses=11).pack()
     rows = {name: data[int(at) : int(at) + int(size)] for at, size, name, _ in TABLES[1]}
     crc = rows.pop("crc")
     assert int.from_bytes(crc, "little") == zlib.crc32(data[:508])
@@ -90,7 +90,7 @@ def test_cursor_by_the_table():
     assert (rows.pop("magic"), rows.pop("stream")) == (b"EDGC", b"streamid")
     assert {name: int.from_bytes(value, "little") for name, value in rows.items()} == {
         "version": 1, "flags": 1, "hole count": 2, "writes": 6, "use": 1, "offset": 2, "acknowledged": 3, "written": 4,
-        "next sequence": 5}  # fmt: skip
+        "next sequence": 5, "uses": 11}  # fmt: skip
 
 
 def test_page_is_a_page():

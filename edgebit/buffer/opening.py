@@ -73,6 +73,10 @@ class Directory:
         self._next_use = max(highest, self.cursor.use, self.cursor.uses) + 1
         if found is None and highest:
             self._next_use += _MANY
+        for segment in self._used + self._free:
+            # A process that was killed may not have done so, neither with what it wrote nor with what it took back. What is
+            # found now is relied upon.
+            segment.file.sync()
         self._sort_out()
         if found is None and self._used:
             # The oldest segment need not begin with the oldest records: after a failed sync they are written again.
@@ -80,8 +84,6 @@ class Directory:
         self._find_end()
         self._read_positions()
         self._resize()
-        for segment in self._used:
-            segment.file.sync()
         self._durable, self._durable_end = self.written, self.end
         self.rewind()
 
@@ -164,13 +166,14 @@ class Directory:
     def _write_again(self, start: tuple[int, int], end: tuple[int, int]) -> None:
         """From one (index of a segment, place) to another: what a process found in the system's cache after another one
         was killed may never reach the medium if a sync has failed before, unless it is written once more."""
-        for i, segment in enumerate(self._used[: end[0] + 1]):
-            at = start[1] if i == start[0] else 0
-            stop = end[1] if i == end[0] else segment.size
-            while i >= start[0] and at < stop:
-                data = segment.file.pread(min(_COPY, stop - at), at)
-                segment.file.pwrite(data, at)
+        for i in range(start[0], min(end[0] + 1, len(self._used))):
+            file = self._used[i].file
+            at, stop = start[1] if i == start[0] else 0, end[1] if i == end[0] else file.size
+            while at < stop:
+                data = file.pread(min(_COPY, stop - at), at)
+                file.pwrite(data, at)
                 at += len(data)
+            file.sync()
 
     def _cut_off(self, i: int, end: int) -> None:
         """The log ends at this place of a segment. What is behind it must not be found again among what is written from now

@@ -131,6 +131,8 @@ def _settle_section(config: Config, section: Section, table: Table, errors: list
                 errors.append(ConfigError(row.advice, setting.where, setting.key))
             else:
                 config.warn(setting.where, setting.key, row.advice)
+    if section.kind == "output":
+        kept += [setting for setting in config.output_defaults if setting.key not in given and setting.key in names]
     kept += [Setting(k, v, section.where) for k, v in table.classic.items() if k not in given and k in names]
     section.settings = kept
 

@@ -117,6 +117,8 @@ class Reader:
                                           f"[{other.name.upper()}]")  # fmt: skip
             elif self._defaults.take(setting):
                 pass
+            elif key == "json.escape_unicode":  # an option of each output here
+                self._config.output_defaults = [setting]
             elif key == "grace" and value == "-1":
                 self._set_service(Setting(key, "3650d", setting.where))
             else:

@@ -54,6 +54,7 @@ _SERVICE = {
                                      "directory; leave it out", _ON),
     "storage.rejected.*": Foreign("dead letters are in the state directory, in bounded space; leave it out"),
     "dns.*": Foreign("names are looked up by the system's resolver; see resolv.conf(5)"),
+    "json.convert_nan_to_null": Foreign("is always so, because nan is not JSON; leave it out", (*_ON, *_OFF)),
     "coro_stack_size": Foreign("there are no coroutines; leave it out"),
     "sp.*": Foreign("there is no stream processor; leave it out"),
     "enable_chunk_trace": Foreign("there is no tap; use an output stdout", _OFF),

@@ -30,6 +30,7 @@ class Config:
         self.path, self.classic = path, classic
         self.settled = False  # see tables.settle
         self.service: list[Setting] = []
+        self.output_defaults: list[Setting] = []  # for outputs that have these options and don't say otherwise
         self.sections: dict[str, list[Section]] = {kind: [] for kind in KINDS}
         self._warnings: dict[tuple[str, str], list[str]] = {}
 

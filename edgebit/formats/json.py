@@ -1,8 +1,8 @@
 """Formats json, json_lines, json_stream, plain and out_file: JSON (RFC 8259) as Fluent Bit writes it.
 
 No blanks; the date is the first field; of equal field names the last one is written, in its place; text is escaped to
-ASCII unless json.escape_unicode is off. Floats have 16 significant digits and keep a ".0". What JSON has no word for:
-NaN and infinities become null, each byte that was not UTF-8 becomes U+FFFD.
+ASCII unless json.escape_unicode is off. Floats have 16 significant digits, or are whole and end in ".0". What JSON has no
+word for: NaN and infinities become null, each byte that was not UTF-8 becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def clean_ascii(text: str) -> str:
 
 
 def number(value: float) -> str:
-    """A float in JSON."""
+    """A float in JSON: whole numbers that 64 bits hold with all their digits and ".0", the others with 16 digits."""
+    if value.is_integer() and -(2.0**63) <= value < 2.0**63:
+        return f"{value:.1f}"
     text = f"{value:.16g}"
-    if "." in text or "e" in text:
-        return text
-    return text + ".0" if text[-1].isdigit() else "null"
+    return text if text[-1].isdigit() else "null"
 
 
 def seconds(time_ns: int) -> str:

@@ -175,6 +175,15 @@ def test_outputs_have_fluent_bits_defaults_and_ignore_options_of_other_formats(a
     assert {key: getattr(opt, key) for key in expected} == expected
 
 
+def test_escape_unicode_of_the_service_goes_to_outputs_that_write_json(agent):
+    made = agent("[SERVICE]\njson.convert_nan_to_null off\njson.escape_unicode off\n[INPUT]\nName dummy\n"
+                 + "".join(f"[OUTPUT]\nMatch *\nName {name}\n" for name in
+                           ("http", "null", "stdout\nFormat text", "file\njson.escape_unicode on")))  # fmt: skip
+    assert made.said == []
+    found = [getattr(output.plugin.opt, "json_escape_unicode", None) for output in made.outputs]
+    assert found == [False, None, None, True]
+
+
 @pytest.mark.parametrize(("output", "match"), [
     ("Name kafka\n", "Fluent Bit's output kafka is not there yet; use http"),
     ("Name http\nProxy http://x:1\n", "proxy: there are no proxies"), ("Name file\nMkdr on\n", 'did you mean "mkdir"'),

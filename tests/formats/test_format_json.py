@@ -29,7 +29,9 @@ def as_json(value: Any) -> Any:
         # A pair of lone surrogates, side by side, can't be told from a character in escaped JSON.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, float):
-        return float(f"{value:.16g}") if math.isfinite(value) else None
+        if math.isfinite(value):
+            return value if value.is_integer() and abs(value) < 2**63 else float(f"{value:.16g}")
+        return None
     if isinstance(value, list):
         return [as_json(v) for v in value]
     if isinstance(value, dict):
@@ -120,6 +122,10 @@ def test_numbers() -> None:
     floats = [100.0, 1e15, 1e21, 1e-6, 1.25e-9, -2.5e-3, 123456789.123456789, -0.0, 0.1 + 0.2, 1 / 3, 1e300]
     assert one({"f": floats}) == ('{"f":[100.0,1000000000000000.0,1e+21,1e-06,1.25e-09,-0.0025,123456789.1234568,-0.0,0.3,'
                                   '0.3333333333333333,1e+300]}')  # fmt: skip
+    whole = [1e16, 12345678901234567.0, -(2.0**63), 2.0**63, 100.00000000000001]
+    assert one({"f": whole}) == (
+        '{"f":[10000000000000000.0,12345678901234568.0,-9223372036854775808.0,9.223372036854776e+18,100]}'
+    )
     assert one({"i": [2**64 - 1, -(2**63), 0]}) == '{"i":[18446744073709551615,-9223372036854775808,0]}'
     assert one({"n": [math.nan, math.inf, -math.inf, None, True, False]}) == '{"n":[null,null,null,null,true,false]}'
 

@@ -97,6 +97,13 @@ def test_what_is_no_event(value):
     assert event(value, NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("seconds", "nanoseconds"), [(1700000000.25, 250_000_000), (1700000000.1, 99_999_904), (1700000001.0, 0)]
+)
+def test_the_fraction_of_a_time_is_exactly_the_doubles(seconds, nanoseconds):
+    assert event([seconds, {}], NOW)[0] == int(seconds) * 10**9 + nanoseconds
+
+
 def test_an_empty_object_is_a_record_without_fields():
     assert to_dict(event({}, NOW)) == {}
 

@@ -11,4 +11,5 @@ ORDER = (
     "drain_mqtt",
     "serial",
     "idle",
+    "idle_10s",
 )

@@ -10,7 +10,7 @@ INPUTS = ("cpu", "mem", "disk", "netif", "thermal")
 
 class Idle(Scenario):
     name = "idle"
-    about = "five metrics at {every} over MQTT"
+    about = "five metrics at 1s over MQTT; a record is a second"
     every = "1s"
     sink = ("mqtt", b'"date"')
     records = SECONDS
@@ -37,5 +37,4 @@ format = "json_lines"
         return run.records  # seconds
 
 
-Idle.about = Idle.about.format(every=Idle.every)
 SCENARIO = Idle()

@@ -332,7 +332,7 @@ def _tune_collector() -> None:
 
     gc.collect()
     gc.freeze()
-    gc.set_threshold(30_000, 20, 50)
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _random() -> float:

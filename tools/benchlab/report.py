@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchlab.lab import Cost, Scenario
 
-_HEAD = ("scenario", "program", "µs/record", "ratio", "MB/s/core", "peak MB", "RSS MB", "PSS MB", "wake-ups/s", "disk MB",
-         "wire MB", "start s", "lost")  # fmt: skip
+_HEAD = ("scenario", "program", "µs/record", "ratio", "wall s", "MB/s/core", "peak MB", "RSS MB", "PSS MB", "wake-ups/s",
+         "disk MB", "wire MB", "start s", "lost")  # fmt: skip
 
 
 def table(scenarios: dict[tuple[str, str], Scenario], medians: dict[tuple[str, str], Cost]) -> str:
@@ -15,6 +15,7 @@ def table(scenarios: dict[tuple[str, str], Scenario], medians: dict[tuple[str, s
         rows.append((
             name, program, f"{cost.per_record:.2f}",
             f"{cost.per_record / base.per_record:.2f}" if base else "-",
+            f"{cost.wall:.1f}",
             f"{cost.wire / 1e6 / cost.cpu:.0f}" if cost.wire and cost.cpu else "-",
             _mb(cost.peak_rss), _mb(cost.rss), _mb(cost.pss),
             f"{cost.wakeups / cost.wall:.1f}" if cost.wall else "-", _mb(cost.disk), _mb(cost.wire),

@@ -7,6 +7,8 @@ ORDER = (
     "syslog_udp_csv",
     "syslog_tcp_http",
     "syslog_tcp_mqtt",
+    "syslog_udp_http",
+    "syslog_udp_mqtt",
     "drain_http",
     "drain_mqtt",
     "serial",

@@ -9,6 +9,7 @@ class SyslogHttp(Scenario):
     about = "syslog over TCP, parsed, as JSON over HTTP"
     kinds = ("edgebit", "fluent-bit")
     records = 300_000
+    mode = "tcp"
     sink = ("http", b'"message":')
     reference = ("syslog_tcp_csv", "rsyslog")
 
@@ -17,9 +18,9 @@ class SyslogHttp(Scenario):
         if kind == "fluent-bit":
             (run.dir / "parsers.conf").write_text(syslog_feed.FLUENT_BIT_PARSER)
             http = f"    name http\n    host 127.0.0.1\n    port {run.sink.port}\n    format json"
-            return syslog_feed.fluent_bit("tcp", run.port, http)
+            return syslog_feed.fluent_bit(self.mode, run.port, http)
         return syslog_feed.edgebit(
-            "tcp", run.port, f'"http"\nurl = "http://127.0.0.1:{run.sink.port}/"\nformat = "json"'
+            self.mode, run.port, f'"http"\nurl = "http://127.0.0.1:{run.sink.port}/"\nformat = "json"'
         )
 
     def feed(self, run: Run) -> None:

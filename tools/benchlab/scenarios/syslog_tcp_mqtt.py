@@ -10,12 +10,12 @@ class SyslogMqtt(Scenario):
     records = 300_000
     sink = ("mqtt", b"gmessage")  # CBOR: a text of seven letters
     reference = ("syslog_tcp_csv", "rsyslog")
-    format = "cbor"
+    format, mode = "cbor", "tcp"
 
     def config(self, kind: str, run: Run) -> str:
         assert run.sink is not None
         return syslog_feed.edgebit(
-            "tcp", run.port, f'"mqtt"\nport = {run.sink.port}\nqos = 1\nformat = "{self.format}"'
+            self.mode, run.port, f'"mqtt"\nport = {run.sink.port}\nqos = 1\nformat = "{self.format}"'
         )
 
     def feed(self, run: Run) -> None:

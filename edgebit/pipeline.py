@@ -23,7 +23,7 @@ from edgebit.record import records_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Protocol
 
     from edgebit.buffer.queue import Buffer
@@ -66,7 +66,7 @@ class FilterStep:
         self.name, self.matches, self.filter, self.stats, self.trouble = name, matches, filter, stats, trouble
         self.emits = filter.emits
         self.origin: Origin | None = None  # of the batch that the filter works on, if it emits
-        self.waiting: dict[str, Source] = {}  # inputs that wait for this filter
+        self.waiting: dict[Source, None] = {}  # inputs that wait for this filter, in order
         self.patient = False
         self.held = False  # records of its own wait for room
         self._refused: set[str] = set()
@@ -101,8 +101,8 @@ class Route:
         self.name, self.matches, self.buffer, self.sender = name, matches, buffer, sender
         self.open_buffer: Callable[[], RestorableBuffer] | None = None  # for one on disk, opened when the agent starts
         self.parked: deque[tuple[Source, str, list[Record], int, Receipt | None]] = deque()
-        self.held: dict[str, Source] = {}  # inputs that wait for this route
-        self.yielding: dict[str, Source] = {}  # inputs that wait a moment for its output to catch up
+        self.held: dict[Source, None] = {}  # inputs (or filters) that wait for this route, in order
+        self.yielding: dict[Source, None] = {}  # inputs that wait a moment for its output to catch up
 
     def offer(self, source: Source, tag: str, records: list[Record], size: int, receipt: Receipt | None) -> None:
         """Into the buffer, or what doesn't fit behind what is parked already."""
@@ -116,8 +116,8 @@ class Route:
             if receipt is not None:
                 receipt.hold()
             self.parked.append((source, tag, rest, size * len(rest) // len(records), receipt))
-            if source.name not in self.held:
-                self.held[source.name] = source
+            if source not in self.held:
+                self.held[source] = None
                 source.hold()
         elif source.patient and self.buffer.overflow == BLOCK and self.buffer.used > self.buffer.limit // 4:
             self._let_output_go_first(source)
@@ -125,8 +125,8 @@ class Route:
     def _let_output_go_first(self, source: Source) -> None:
         """A source that is faster than this process would fill the buffer though the collector keeps up, and what waits in
         a full buffer costs: to be encoded, written, read, decoded. So who can wait does, while answers come quickly."""
-        if source.name not in self.yielding and self.sender.quick:
-            self.yielding[source.name] = source
+        if source not in self.yielding and self.sender.quick:
+            self.yielding[source] = None
             source.hold()
             self.sender.pump_later()  # so that the end of quick answers is noticed
 
@@ -300,8 +300,8 @@ class Pipeline:
     def hold_for(self, step: FilterStep) -> None:
         """The input of the batch that this filter works on shall wait until `resume_for`."""
         source = step.origin.source if step.origin is not None else None
-        if source is not None and source.name not in step.waiting:
-            step.waiting[source.name] = source
+        if source is not None and source not in step.waiting:
+            step.waiting[source] = None
             source.hold()
 
     def resume_for(self, step: FilterStep) -> None:
@@ -310,10 +310,10 @@ class Pipeline:
             held, step.waiting = step.waiting, {}
             self._resume(held)
 
-    def _resume(self, held: dict[str, Source]) -> None:
-        for name, source in held.items():
-            if not any(name in route.held or name in route.yielding for route in self.routes) and not any(
-                name in f.waiting for f in self.filters
+    def _resume(self, held: Iterable[Source]) -> None:
+        for source in held:
+            if not any(source in route.held or source in route.yielding for route in self.routes) and not any(
+                source in step.waiting for step in self.filters
             ):
                 source.unhold()
 

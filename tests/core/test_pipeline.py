@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgebit.plugin import Receipt
+from edgebit.plugin import Filter, Receipt
 from fakes.pipeline import Bench, Source, batch, texts
 
 
@@ -241,3 +241,25 @@ def test_records_that_somebody_waits_for_go_out_in_the_same_turn(bench):
     assert safe == ["a", "b"]
     bench.emit(source, "t", batch("c"))
     assert texts(out) == ["a", "b"]
+
+
+def test_an_input_and_a_filter_of_the_same_name_are_held_and_resumed_apart(bench):
+    class Maker(Filter):
+        emits = True
+
+        def process(self, tag, records):
+            return records
+
+    out = bench.output(auto="")
+    maker = bench.emitter(Maker)
+    step = maker.ctx.step
+    bench.ready()
+    source = Source(step.name)
+    while not source.held:
+        bench.emit(source, "t", batch(*["x" * 100] * 20))
+    maker.ctx.emit("u", batch(*["y" * 100] * 20))
+    assert step.held
+    out.auto = "delivered"
+    out.answer("delivered")
+    bench.loop.run_for(5)
+    assert (source.held, step.held) == (False, False)

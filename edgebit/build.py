@@ -16,21 +16,23 @@ from edgebit.config.model import Section
 from edgebit.deadletter import DeadLetters
 from edgebit.errors import ConfigError, ConfigErrors, StateError, nearest, reason
 from edgebit.log import Log, Trouble
+from edgebit.onigmo import compiled
 from edgebit.options import Option, Options, Setting, multiline_ref, plugin_ref, read
 from edgebit.pipeline import FilterStep, Pipeline, Route
-from edgebit.plugin import Filter, Input, Parser
+from edgebit.plugin import Filter, Input, Parser, Plugin
 from edgebit.sender import BUFFER_OPTIONS, Sender
-from edgebit.supervisor import FilterHost, InputHost, OutputHost, Shared
+from edgebit.supervisor import FilterHost, Host, InputHost, OutputHost, Shared
 from edgebit.tables import SERVICE_OPTIONS, Table, place, table_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from edgebit.buffer.restore import RestorableBuffer
     from edgebit.config.model import Config
     from edgebit.loop import Clock
+    from edgebit.onigmo import Pattern
     from edgebit.parsers.multiline import Definition
 
 
@@ -64,6 +66,7 @@ class _Builder:
         self.errors: list[ConfigError] = []
         self.parsers: dict[str, Parser] = {}
         self.multiline: dict[str, Definition] = {}
+        self.patterns: dict[object, list[Pattern]] = {}  # of options, parsers and definitions
         self.names: set[tuple[str, str]] = set()
         self.parts = Parts()
 
@@ -109,6 +112,7 @@ class _Builder:
             if given is not None and option.help.startswith("without effect"):
                 self.config.warn(given.where, given.key, f"has no effect with format {section.plugin}")
         self.parsers[opt.name] = self.make(table.cls, section, opt.name, opt)
+        self.patterns[self.parsers[opt.name]] = self.patterns[opt]
 
     def multiline_parser(self, section: Section, index: int) -> None:
         from edgebit.parsers import multiline_options
@@ -116,9 +120,9 @@ class _Builder:
         opt = self.options(table_of(section, self.config.classic), section)
         if opt.name in self.multiline:
             raise ConfigError(f'there is another multiline parser called "{opt.name}"', place(section, "name"), "name")
-        self.multiline[opt.name] = self.make(
-            multiline_options.definition, section, opt, self.svc.multiline_buffer_limit
-        )
+        definition = self.make(multiline_options.definition, section, opt, self.svc.multiline_buffer_limit)
+        self.multiline[opt.name] = definition
+        self.patterns[definition] = self.patterns[opt]
 
     def input(self, section: Section, index: int) -> None:
         table = table_of(section, self.config.classic)
@@ -128,7 +132,7 @@ class _Builder:
         host = InputHost(self.name(section, opt, index), cls.NAME, opt.tag or f"{cls.NAME}.{index}", self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Input)
-        host.attach(plugin)
+        self.attach(host, plugin, opt)
         self.parts.inputs.append(host)
 
     def filter(self, section: Section, index: int) -> FilterStep:
@@ -139,7 +143,7 @@ class _Builder:
         host = FilterHost(self.name(section, opt, index), cls.NAME, self.shared)
         plugin = self.make(cls, section, opt, host)
         assert isinstance(plugin, Filter)
-        host.attach(plugin)
+        self.attach(host, plugin, opt)
         host.step = FilterStep(host.name, self.matcher(opt), plugin, host.stats, host.trouble)
         self.parts.filters.append(host)
         return host.step
@@ -153,7 +157,7 @@ class _Builder:
         name = self.name(section, opt, index)
         host = OutputHost(name, cls.NAME, self.shared)
         output = self.make(cls, section, opt, host)
-        host.attach(output)
+        self.attach(host, output, opt)
         stream_id = self.new_stream_id()
         format = (
             self.make(format_cls, section, opt, self.shared.agent_id, stream_id) if format_cls is not None else None
@@ -223,13 +227,17 @@ class _Builder:
     def options(self, table: Table, section: Section) -> Options:
         """Typed options; parsers named by them are put in their place."""
         owner = section.kind if section.plugin == section.kind else f"{section.kind} {section.plugin}"
-        opt = read(table.options, section.settings, owner.replace("_", " "), section.where)
+        with compiled() as patterns:
+            opt = read(table.options, section.settings, owner.replace("_", " "), section.where)
+        for pattern in patterns:
+            if pattern.warning:
+                setting = next((one for one in section.settings if pattern.text in str(one.value)), None)
+                where, key = (setting.where, setting.key) if setting is not None else (section.where, section.plugin)
+                self.config.warn(where, key, pattern.warning)
         for option in table.options:
             value = getattr(opt, option.attribute)
-            for warning in _warnings(value):
-                self.config.warn(place(section, option.name), option.name, warning)
             if option.type is plugin_ref and value:
-                found: object = (
+                found: Any = (
                     [self.find_parser(name, section, option) for name in value]
                     if option.multiple
                     else self.find_parser(value, section, option)
@@ -237,7 +245,13 @@ class _Builder:
                 setattr(opt, option.attribute, found)
             elif option.type is multiline_ref and value:
                 names = [name for part in value for name in part] if option.multiple else value
-                setattr(opt, option.attribute, [self.find_multiline(name, section, option) for name in names])
+                found = [self.find_multiline(name, section, option) for name in names]
+                setattr(opt, option.attribute, found)
+            else:
+                continue
+            for one in found if isinstance(found, list) else [found]:
+                patterns += self.patterns.get(one, ())
+        self.patterns[opt] = patterns
         return opt
 
     def find_parser(self, name: str, section: Section, option: Option) -> Parser:
@@ -251,7 +265,9 @@ class _Builder:
             cls = registry.find("parser", known[name])
             assert issubclass(cls, Parser)
             settings = [Setting(key, value) for key, value in STOCK.get(name, {}).items() if key != "format"]
-            self.parsers[name] = cls(name, read(cls.OPTIONS, settings, f"parser {name}"))
+            with compiled() as patterns:
+                self.parsers[name] = cls(name, read(cls.OPTIONS, settings, f"parser {name}"))
+            self.patterns[self.parsers[name]] = patterns
         return self.parsers[name]
 
     def find_multiline(self, name: str, section: Section, option: Option) -> Definition:
@@ -265,6 +281,7 @@ class _Builder:
             built_in = Section("multiline_parser", name, [Setting("name", name), *settings], section.where)
             opt = self.options(table_of(built_in, self.config.classic), built_in)
             self.multiline[name] = multiline_options.definition(opt, self.svc.multiline_buffer_limit)
+            self.patterns[self.multiline[name]] = self.patterns[opt]
         return self.multiline[name]
 
     def unknown(self, kind: str, name: str, known: list[str], section: Section, option: Option) -> ConfigError:
@@ -272,6 +289,13 @@ class _Builder:
         hint = f'did you mean "{near}"?' if near else f"define it in a [[{kind}]] section"
         return ConfigError(f'no {kind.replace("_", " ")} is called "{name}"; {hint}', place(section, option.name),
                            option.name)  # fmt: skip
+
+    def attach(self, host: Host, plugin: Plugin, opt: Options) -> None:
+        """Give a host its plugin; texts that its regular expressions, those of its parsers included, gave up are counted."""
+        host.attach(plugin)
+        limited = [pattern for pattern in self.patterns[opt] if pattern.limit]
+        if limited:
+            host.stats.gauge("regex_given_up", lambda: sum(pattern.expired for pattern in limited))
 
     def make(self, cls: Callable[..., Any], section: Section, *args: Any) -> Any:
         """Construct a plugin or its like; what its constructor finds wrong with its options gets the section's place."""
@@ -299,15 +323,6 @@ class _Builder:
             return by_regex
         by_wildcard = match.wildcard(opt.match)
         return lambda tag: by_wildcard(tag) or by_regex(tag)
-
-
-def _warnings(value: Any) -> Iterator[str]:
-    """Of the regular expressions in an option's value."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _warnings(item)
-    elif warning := getattr(value, "warning", ""):
-        yield warning
 
 
 class BufferClocks:

@@ -30,6 +30,7 @@ Pure: no I/O, no clock. Syntax: Onigmo's doc/RE, ONIG_SYNTAX_RUBY.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 
 from edgebit.backtracking import Exponential, TooLarge, judge
 from edgebit.charsets import rendered
@@ -38,7 +39,7 @@ from edgebit.ruby_syntax import Translator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _DELIMITED = re.compile(r"/(.*)/([imx]*)", re.DOTALL)
 
@@ -97,6 +98,22 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
 
+_compiled: list[Pattern] = []
+
+
+@contextmanager
+def compiled() -> Iterator[list[Pattern]]:
+    """The patterns that are compiled in the block: who reads a plugin's options learns which ones it will search with,
+    wherever it keeps them."""
+    global _compiled
+    found: list[Pattern] = []
+    before, _compiled = _compiled, found
+    try:
+        yield found
+    finally:
+        _compiled = before
+
+
 def compile_regex(value: object) -> Pattern:
     """Translate and compile ``pattern``, ``/pattern/`` or ``/pattern/flags`` (flags i, m, x; others make the whole text
     the pattern, as in Fluent Bit). Fit to be the type of an Option. Raises BadValue."""
@@ -125,7 +142,10 @@ def compile_regex(value: object) -> Pattern:
         limit = _EXPONENTIAL  # nothing is known
     except Exponential as error:
         limit, warning = _EXPONENTIAL, _exponential(translator.repeated, frozenset(flags), error.sample)
-    return Pattern(value, regex, tuple(translator.names), anchored, limit, warning)
+    pattern = Pattern(value, regex, tuple(translator.names), anchored, limit, warning)
+    if _compiled is not None:
+        _compiled.append(pattern)
+    return pattern
 
 
 def _exponential(repeated: list[str], flags: frozenset[str], sample: str) -> str:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from edgebit import build
+from edgebit import build, onigmo
 from edgebit.agent import Agent
 from edgebit.config import load
 from edgebit.errors import ConfigError
 from edgebit.log import Sink
+from edgebit.record import Shape
 
 
 @pytest.fixture
@@ -69,6 +70,23 @@ def test_warnings_say_what_to_do(agent, text, said):
     assert len(warnings) == len(said)
     for warning, start in zip(warnings, said):
         assert warning.startswith(start)
+
+
+def test_what_regular_expressions_give_up_is_counted_where_they_are_used(agent, monkeypatch):
+    """Also those that a plugin keeps out of sight, and those of its parsers."""
+    monkeypatch.setattr(onigmo, "_PATIENCE", 0.005)
+    made = agent(
+        "[PARSER]\nName p\nFormat regex\nRegex ^(?<f>(a+)+)$\n" + IO + "[INPUT]\nName stdin\nParser p\n"
+        "[FILTER]\nName modify\nMatch *\nAdd x 1\nCondition Key_value_matches k ^(b+)+$\n"
+    )
+    assert [line.split(": this")[0] for line in made.said] == ["4: regex", "17: condition"]
+    made.inputs[1].plugin.opt.parser.parse("a" * 40 + "!", 0)
+    shape = Shape.of(("k",))
+    for text in ("b" * 40 + "!", "b" * 50 + "!"):
+        assert made.filters[0].plugin.process("t", [(0, shape, (text,))]) == [(0, shape, (text,))]
+
+    counted = {name: counters.snapshot().get("regex_given_up") for (_, name), counters in made.stats.plugins.items()}
+    assert counted == {"dummy.0": None, "stdin.1": 1, "modify.0": 2, "stdout.0": None}
 
 
 @pytest.mark.parametrize(

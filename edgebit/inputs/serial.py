@@ -181,6 +181,7 @@ class Serial(Input):
             self._emit_held()
         if self._splitter.pending:
             self.ctx.stats.add("partial_dropped")
+            self.ctx.missed("cut off by the end of the port", 1)
         self._splitter.finish()
         self._splitter.truncated = 0  # what was just thrown away may have been too long
 

@@ -196,6 +196,8 @@ class Reader:
                                "buffer_max_size is the limit. Further ones in this file are only counted")  # fmt: skip
         file.long_lines += 1
         self._ctx.stats.add("skipped_lines" if self._skip_long else "truncated_lines")
+        if self._skip_long:
+            self._ctx.missed("longer than buffer_max_size", 1, file.tag)
         return self._skip_long
 
     def _truncated(self, file: TailedFile) -> None:

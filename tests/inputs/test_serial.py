@@ -181,6 +181,7 @@ def test_skip_first_drops_the_end_of_a_line_that_began_before_us(serial, device,
     settle(ctx)
     assert messages(ctx) == ["temp=21.5"]
     assert ctx.stats.get("partial_dropped") == 1
+    assert ctx.misses == {}, "its beginning was never ours"
 
 
 def test_raw_gives_bytes_as_they_come(serial, device, ctx):
@@ -328,6 +329,7 @@ def test_stop_drops_a_partial_line_once(serial, device, ctx):
     port.close()
     assert messages(ctx) == ["1"]
     assert ctx.stats.get("partial_dropped") == 1
+    assert ctx.misses == {"cut off by the end of the port": 1}
 
 
 def test_closed_and_opened_again_leaks_no_descriptor(serial):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 
-from edgebit import __version__, build
+from edgebit import __version__, build, memory
 from edgebit.errors import ConfigError, StateError, reason
 from edgebit.log import LEVELS, Log
 from edgebit.loop import Loop
@@ -56,6 +56,8 @@ class Agent:
             self.loop.close()
             raise
         assert parts.pipeline is not None
+        assert parts.memory is not None
+        self._memory = parts.memory
         self.inputs, self.outputs, self.pipeline = parts.inputs, parts.outputs, parts.pipeline
         self.filters = parts.filters
         self._config = config
@@ -88,6 +90,13 @@ class Agent:
         """ "2 inputs, 1 filter, 1 output" """
         counts = (("input", self.inputs), ("filter", self.pipeline.filters), ("output", self.outputs))
         return ", ".join(f"{len(many)} {kind}{'' if len(many) == 1 else 's'}" for kind, many in counts)
+
+    @property
+    def memory(self) -> str:
+        """What service.memory_limit comes to and who gets what of it."""
+        shares, size = self._memory, memory.size
+        parts = [f"{size(of)} for {route.name}" for of, route in zip(shares.outputs, self.pipeline.routes)]
+        return f"memory limit {size(shares.limit)}: " + ", ".join([f"{size(shares.work)} for the work", *parts])
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -304,6 +313,7 @@ class Agent:
         self.ready = True
         self._notifier.send(f"READY=1\nSTATUS={status or 'all inputs are open'}")
         self.log.info(f"ready{': ' + status if status else ''}")
+        self.loop.call_later(1.0, _load_encoder)
 
     def _check_ended(self) -> None:
         if not self.stopping and all(host.state == "finished" for host in self.inputs):
@@ -333,6 +343,11 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
+
+
+def _load_encoder() -> None:
+    """What turns records into bytes when memory gets short is loaded while there is some."""
+    import cbor2  # noqa: F401  # 1.4 MB
 
 
 def _random() -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from edgebit import match, registry, tables
+from edgebit import match, memory, registry, tables
 from edgebit.backoff import Backoff
 from edgebit.buffer.format import Moment
 from edgebit.buffer.queue import Buffer
@@ -44,6 +44,7 @@ class Parts:
         self.filters: list[FilterHost] = []
         self.outputs: list[OutputHost] = []
         self.pipeline: Pipeline | None = None
+        self.memory: memory.Shares | None = None
 
 
 def service(config: Config) -> Options:
@@ -69,6 +70,7 @@ class _Builder:
         self.patterns: dict[object, list[Pattern]] = {}  # of options, parsers and definitions
         self.names: set[tuple[str, str]] = set()
         self.parts = Parts()
+        self.memory = memory.Shares(0, (), 0)
 
     def build(self) -> Parts:
         self.errors += tables.settle(self.config)
@@ -78,6 +80,12 @@ class _Builder:
             self.attempt(self.multiline_parser, section, 0)
         for i, section in enumerate(self.config.sections["input"]):
             self.attempt(self.input, section, i)
+        try:
+            self.memory = self.parts.memory = self.shares()
+        except ConfigError as error:
+            self.errors.append(error)
+        else:
+            self.shared.read_size = self.memory.read_size
         steps = [self.attempt(self.filter, s, i) for i, s in enumerate(self.config.sections["filter"])]
         routes = [self.attempt(self.output, s, i) for i, s in enumerate(self.config.sections["output"])]
         for kind, example in (("input", "cpu"), ("output", "stdout")):
@@ -169,12 +177,17 @@ class _Builder:
                 host.log.warn(f"losing records: {why}; they are counted")
 
         clocks = BufferClocks(self.shared.loop.clock)
-        buffer = Buffer(buf.memory, buf.overflow, stream_id, lost, buf.batch_size, clocks=clocks, max_age=buf.max_age)
+        own = any(setting.key.lower() == "memory" for setting in section.buffer)
+        total = buf.memory if own else self.memory.share
+        most_bodies = total // memory.IN_FLIGHT
+        limit = total - most_bodies
+        buffer = Buffer(limit, buf.overflow, stream_id, lost, buf.batch_size, clocks=clocks, max_age=buf.max_age)
         clock = self.shared.loop.clock.monotonic
         sender = Sender(name, output, format, buffer, flush=self.svc.flush, retry_limit=opt.retry_limit,
                         backoff=Backoff(opt.retry_first, opt.retry_cap, clock, self.shared.random),
                         call_later=lambda s, call: self.shared.loop.call_later(s, call), clock=clock, log=host.log,
                         trouble=host.delivery_trouble, stats=host.stats, lost=lost, crashed=host.crashed,
+                        most_bodies=most_bodies,
                         parking=DeadLetters(self.shared.state_dir, name, host.log))  # fmt: skip
         host.sender = sender
         route = Route(name, self.matcher(opt), buffer, sender)
@@ -182,11 +195,11 @@ class _Builder:
         host.stats.gauge("buffered_records", lambda: route.buffer.records)
         storage = buf.storage if buf.storage != "auto" else "memory" if output.local else "hybrid"
         if storage != "memory":
-            route.open_buffer = lambda: self.open_disk_buffer(host, route, buf, storage, lost, clocks)
+            route.open_buffer = lambda: self.open_disk_buffer(host, route, buf, limit, storage, lost, clocks)
         self.parts.outputs.append(host)
         return route
 
-    def open_disk_buffer(self, host: OutputHost, route: Route, buf: Options, storage: str,
+    def open_disk_buffer(self, host: OutputHost, route: Route, buf: Options, limit: int, storage: str,
                          lost: Callable[[str, int, int, str], object],
                          clocks: BufferClocks) -> RestorableBuffer:  # fmt: skip
         """The buffer of an output with what is stored of it. Raises StateError if the directory can't be used."""
@@ -208,7 +221,7 @@ class _Builder:
         except OSError as error:
             raise StateError(f"{directory} can't be used for the buffer of {host.name}: {reason(error)}; the agent's user "
                              "must own it, and it needs room for the option disk") from None  # fmt: skip
-        disk = RestorableBuffer(buf.memory, buf.overflow, self.new_stream_id(), lost, buf.batch_size, clocks=clocks,
+        disk = RestorableBuffer(limit, buf.overflow, self.new_stream_id(), lost, buf.batch_size, clocks=clocks,
                                 log=log, trouble=Trouble(host.log, clocks.monotonic), spill=storage == "hybrid",
                                 spill_after=buf.spill_after, sync=buf.sync, max_age=buf.max_age)  # fmt: skip
         disk.renew = lambda usurped: streams.renew(directory, host.name, usurped)
@@ -221,6 +234,19 @@ class _Builder:
         if disk.records:
             host.log.info(f"{disk.records} records from before the start wait in {directory}")
         return disk
+
+    def shares(self) -> memory.Shares:
+        """The memory of each output. Raises ConfigError if service.memory_limit is too little."""
+        named: list[int | None] = []
+        for section in self.config.sections["output"]:
+            own = [setting for setting in section.buffer if setting.key.lower() == "memory"]
+            try:
+                named.append(int(read(BUFFER_OPTIONS, own, "output.buffer").memory) if own else None)
+            except ConfigError:
+                named.append(None)  # it is found again, and told, when the section is built
+        bulk = sum(host.plugin.bulk for host in self.parts.inputs)
+        where = next((setting.where for setting in self.config.service if setting.key.lower() == "memory_limit"), "")
+        return memory.Shares(self.svc.memory_limit, named, bulk, where)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 

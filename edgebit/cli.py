@@ -158,6 +158,7 @@ def _report(config: Config) -> int:
     for warning in agent.warnings:
         print(f"warning: {warning}")
     print(f"{path}: the configuration is valid: {agent.summary}")
+    print(f"{path}: {agent.memory}")
     for directory, owner in agent.orphans().items():
         print(f"{path}: {directory} holds records of {owner or 'an unknown output'}, which is not configured with a buffer "
               f"on disk; they are kept. See: edgebit buffer ls -c {path}")  # fmt: skip

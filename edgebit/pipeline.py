@@ -295,7 +295,6 @@ class Pipeline:
             if route.yielding and route.caught_up():
                 held, route.yielding = route.yielding, {}
                 self._resume(held)
-            route.buffer.relax()
 
     def hold_for(self, step: FilterStep) -> None:
         """The input of the batch that this filter works on shall wait until `resume_for`."""

@@ -51,6 +51,11 @@ if TYPE_CHECKING:
         agent_id: str
         state_dir: str  # a directory of the agent's that survives restarts; "" if there is none
 
+        @property
+        def read_size(self) -> int:
+            """Bytes to read in a turn of the loop: READ_SIZE, and less where buffers are small."""
+            ...
+
         def watch(self, fd: int, on_read: Callable[[], object] | None = None,
                   on_write: Callable[[], object] | None = None) -> Watch:  # fmt: skip
             """Watch a descriptor (see loop.Watch)."""
@@ -210,6 +215,7 @@ class Input(Plugin):
 
     keeps_state: bool = False  # it writes to the state directory
     patient: bool = False  # while it is paused nothing is lost: whoever writes waits, or the data lies where it is
+    bulk: bool = True  # its batches may be as large as a read; False: a few records
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         self.opt, self.ctx = opt, ctx
@@ -240,6 +246,7 @@ class IntervalInput(Input):
     """An input that takes a sample at a fixed interval. Paused, it takes none; what would have been sampled is not lost
     data, it never existed. The grid doesn't drift, and samples that a stall made impossible are skipped."""
 
+    bulk = False
     interval = 1.0  # seconds; subclasses set it in __init__ or open
 
     def open(self) -> None:

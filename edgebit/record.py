@@ -227,6 +227,11 @@ class Chunk:
         return self._decoded_size + self.OVERHEAD + (len(self._payload) if self._payload is not None else 0)
 
     @property
+    def decoded_size(self) -> int:
+        """The part of `size` that decoded records take."""
+        return self._decoded_size
+
+    @property
     def last_seq(self) -> int:
         return self.seq + self.count - 1
 

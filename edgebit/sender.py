@@ -82,8 +82,8 @@ BUFFER_OPTIONS = (
     Option("storage", ("auto", "memory", "filesystem", "hybrid"), "auto", "where records wait: in memory; on disk, written "
            "before they count as accepted; or in memory while the collector keeps up and on disk when it doesn't (hybrid). "
            "auto is hybrid, and memory for outputs that write on this machine"),
-    Option("memory", size, 8 * 1024 * 1024, "bytes that may wait in memory, decoded records at what they cost there",
-           minimum=16384),
+    Option("memory", size, 8 * 1024 * 1024, "bytes that may wait or be on their way in memory, decoded records at what they "
+           "cost there; by default the output's share of service.memory_limit, or 8 MiB", minimum=16384),
     Option("overflow", ("block", "drop_oldest", "drop_newest"), "block", "what a full buffer does: pause the inputs "
            "that feed it, or drop and count"),
     Option("disk", size, 64 * 1024 * 1024, "bytes of disk, all reserved at the start", minimum=1024 * 1024),
@@ -104,10 +104,11 @@ _PER_TURN = 32  # batches handed out per turn of the loop, so that draining a ba
 class Delivery:
     """One try to deliver one batch: what the output gets, and how it answers. See plugin.Delivery."""
 
-    __slots__ = ("_entry", "_sender", "answered", "bodies", "body", "chunk")
+    __slots__ = ("_entry", "_sender", "answered", "bodies", "body", "chunk", "size")
 
     def __init__(self, sender: Sender, entry: _Entry, chunk: Chunk, body: bytes, bodies: list[bytes]) -> None:
         self._sender, self._entry, self.chunk, self.body, self.bodies = sender, entry, chunk, body, bodies
+        self.size = len(body) + sum(map(len, bodies))
         self.answered = False
 
     @property
@@ -168,13 +169,14 @@ class Sender:
     lost         called with (reason, count, first sequence, stream id) for each loss
     parking      where rejected records go
     crashed      called with what the output raised
+    most_bodies  bytes that encoded batches on their way may have together; one of any size may always go
     """
 
     def __init__(self, name: str, output: Output, format: Format | None, buffer: Buffer, *, flush: float,
                  backoff: Backoff, retry_limit: int | None, call_later: Callable[[float, Callable[[], object]], Timer],
                  clock: Callable[[], float],
                  log: Log, trouble: Trouble, stats: Counters, lost: Callable[[str, int, int, str], object],
-                 parking: Parking, crashed: Callable[[Exception], object]) -> None:  # fmt: skip
+                 parking: Parking, crashed: Callable[[Exception], object], most_bodies: int = 1 << 40) -> None:  # fmt: skip
         self.name, self.output, self.format, self.buffer = name, output, format, buffer
         self.flush_interval, self.retry_limit = flush, retry_limit
         self._backoff, self._call_later, self._clock = backoff, call_later, clock
@@ -182,6 +184,8 @@ class Sender:
         self._lost, self._parking, self._crashed = lost, parking, crashed
         self.agents: dict[str, str] = {}  # of streams that were taken over from other devices
         self._in_flight: deque[_Entry] = deque()
+        self._bodies = self._last_body = 0
+        self._most_bodies = most_bodies
         # By chunk: what is still to be sent of those that were partly done before a retry.
         self._left: dict[tuple[str, int, int], list[Chunk]] = {}
         self._flush_due = False
@@ -309,6 +313,8 @@ class Sender:
             entry.out.reject(f"cannot be written as {self.output.opt.format}: {reason(error)}")
             return
         entry.out = delivery = Delivery(self, entry, chunk, body, bodies)
+        self._last_body = delivery.size
+        self._bodies += delivery.size
         try:
             self.output.deliver(delivery)
         except Exception as error:  # noqa: BLE001 - it may raise anything; it is restarted, the records wait
@@ -321,8 +327,12 @@ class Sender:
             if entry.out is None and entry.pieces:
                 return entry, entry.pieces.pop(0)
             splitting = splitting or bool(entry.pieces)
-        # While a chunk is being split, nothing overtakes it: order within a tag holds even then.
-        while not splitting and len(self._in_flight) < self.output.window:
+        # While a chunk is being split, nothing overtakes it: order within a tag holds even then. After a failure one batch
+        # shows whether it works again; a window of them would be encoded in vain at each try.
+        window = 1 if self._trouble else self.output.window
+        while not splitting and len(self._in_flight) < window:
+            if self._bodies and self._bodies + self._last_body > self._most_bodies:
+                return None
             chunk = self.buffer.read(self._flush_due or self.draining)
             if chunk is None:
                 self._flush_due = False
@@ -337,7 +347,7 @@ class Sender:
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def on_delivered(self, entry: _Entry, chunk: Chunk) -> None:
-        entry.out = None
+        self._answered(entry)
         self._rejected_in_row = 0
         self._answered = self._clock()
         self._stats.add("records", chunk.count)
@@ -348,7 +358,7 @@ class Sender:
         self._after_answer()
 
     def on_retry(self, entry: _Entry, chunk: Chunk, why: str, after: float | None) -> None:
-        entry.out = None
+        self._answered(entry)
         entry.pieces.insert(0, chunk)
         self._stats.add("retries")
         if self._failure is None:
@@ -358,7 +368,7 @@ class Sender:
         self._after_answer()
 
     def on_reject(self, entry: _Entry, chunk: Chunk, why: str, which: Sequence[int] | None) -> None:
-        entry.out = None
+        self._answered(entry)
         bad = sorted({i for i in which if 0 <= i < chunk.count}) if which is not None else []
         if chunk.count == 1:
             if self._rejected_in_row >= _REJECTED_IN_ROW:
@@ -389,6 +399,11 @@ class Sender:
                            "dead letters and are counted")  # fmt: skip
         self._parking.park(chunk, why)
         self._lost("rejected by the collector", chunk.count, chunk.seq, chunk.stream)
+
+    def _answered(self, entry: _Entry) -> None:
+        if entry.out is not None:
+            self._bodies -= entry.out.size
+            entry.out = None
 
     def _after_answer(self) -> None:
         if not self._pumping:

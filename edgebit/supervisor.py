@@ -11,6 +11,7 @@ from __future__ import annotations
 from edgebit.backoff import Backoff
 from edgebit.errors import EdgebitError, reason
 from edgebit.log import Log, Trouble
+from edgebit.plugin import READ_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Shared:
         self.loop, self.sink, self.stats = loop, sink, stats
         self.hostname, self.agent_id, self.state_dir = hostname, agent_id, state_dir
         self.random, self.resolver = random, resolver
+        self.read_size = READ_SIZE
         self.changed: Callable[[], object] = lambda: None  # called when a host's state changes
         self.exit: Callable[[str, int], object] = lambda why, status: None  # ends the agent
 
@@ -64,6 +66,10 @@ class Host:
 
     def attach(self, plugin: Plugin) -> None:
         self.plugin = plugin
+
+    @property
+    def read_size(self) -> int:
+        return self.shared.read_size
 
     # -- what plugins call -------------------------------------------------------------------------------------------
 

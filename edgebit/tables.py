@@ -32,6 +32,9 @@ SERVICE_OPTIONS = (
     Option("report_losses", boolean, True, "tell outputs what was lost, as records of the tag edgebit.loss; the log and the "
            "ledger in the state directory have it anyhow"),
     Option("ready_timeout", duration, 10.0, "how long READY waits for inputs that can't be opened yet"),
+    Option("memory_limit", size, 0, "bytes of memory for everything that waits or is worked on, all outputs together: what "
+           "outputs without a buffer memory of their own share; by default what the outputs have plus 1 MiB for the work",
+           default_text="none"),
     Option("multiline_buffer_limit", size, 2 * 2**20, "longest text that lines are joined to; then another begins",
            minimum=1024),
 )  # fmt: skip

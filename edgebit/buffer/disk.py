@@ -86,12 +86,7 @@ class DiskBuffer(Buffer):
         if receipt is None or receipt.mark is None:
             return super().append(tag, records, size, receipt)
         need = size + Chunk.OVERHEAD * (2 + size // self.chunk_size)
-        if (
-            need <= self.limit
-            and self.used + need > self.limit
-            and not self._make_room(need)
-            and self.overflow == BLOCK
-        ):
+        if need <= self.limit and not self._fits(need) and not self._make_room(need) and self.overflow == BLOCK:
             return 0
         open_chunk = self._open.get(tag)
         if open_chunk is not None and open_chunk.size + size > self.chunk_size:
@@ -139,6 +134,7 @@ class DiskBuffer(Buffer):
             chunk = self._read_stored()
             if chunk is not None:
                 self._stored_out = chunk
+                self._encode(self.chunk_size)  # it may have to be decoded now
                 return chunk
         return super().read(flush)
 
@@ -378,11 +374,11 @@ class DiskBuffer(Buffer):
 
     def _make_room(self, need: int) -> bool:
         self._to_disk(need)
-        return self.used + need <= self.limit or super()._make_room(need)
+        return self._fits(need) or super()._make_room(need)
 
     def _to_disk(self, need: int) -> None:
         """Write what isn't written, sync it, and forget it in memory, the oldest first."""
-        while self.used + need > self.limit:
+        while not self._fits(need):
             if not self._queue:
                 if not self._open:
                     return
@@ -407,7 +403,7 @@ class DiskBuffer(Buffer):
             self._log.skip_to(chunk.place)
 
     def _drop_oldest(self, need: int) -> bool:
-        while self.used + need > self.limit and not self._health.fails(WRITING) and self._drop_stored():
+        while not self._fits(need) and not self._health.fails(WRITING) and self._drop_stored():
             self._to_disk(need)
         return super()._drop_oldest(need)
 

@@ -2,8 +2,9 @@
 
 What is appended grows a chunk per tag until the chunk is big enough, or until the sender asks for whatever there is; then
 it is sealed: it gets its sequence numbers and joins the queue. So a backlog consists of full chunks, however small the
-pieces were in which it came. When space gets short, waiting chunks are turned into bytes, a fifth of their size, before
-anything blocks or is dropped. disk.py adds a part on disk to it.
+pieces were in which it came. Only a quarter of the space is for decoded records; beyond that chunks are turned into bytes,
+a fifth of their size. What decoded records have once taken counts as taken for good: small objects live in arenas that the
+interpreter hardly ever gives back, so the bytes come on top of them. disk.py adds a part on disk to it.
 
 It must not know outputs, selectors or files.
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         def moment(self) -> Moment: ...
 
 
+DECODED = 4  # this part of the limit may be decoded records: three chunks
 LARGEST_CHUNK = 512 * 1024  # bytes of decoded records, about 100 KiB of payload
 
 
@@ -47,8 +49,10 @@ class Buffer:
     def __init__(self, limit: int, overflow: str, stream_id: str, lost: Callable[[str, int, int, str], object],
                  chunk_size: int = LARGEST_CHUNK, *, clocks: Clocks, max_age: float = 0.0) -> None:  # fmt: skip
         self.limit, self.overflow, self.stream_id = limit, overflow, stream_id
-        self.chunk_size = max(1024, min(chunk_size, limit // 8))
+        self.chunk_size = max(1024, min(chunk_size, limit // 12))
         self.used = 0
+        self._decoded = 0  # the decoded records in it
+        self._arenas = 0  # the most that those ever were, up to their part
         self._lost, self._clocks, self._max_age = lost, clocks, max_age
         self._queue: deque[Chunk] = deque()  # sealed, by sequence
         self._out = 0  # how many at its head have been handed out
@@ -68,7 +72,9 @@ class Buffer:
                 self._skip("larger than the whole buffer", len(piece))
                 taken += len(piece)
                 continue
-            if self.used + need > self.limit and not self._make_room(need):
+            if self._decoded + cost > self.limit // DECODED:
+                self._encode(cost)
+            if not self._fits(need) and not self._make_room(need):
                 if self.overflow == BLOCK:
                     return taken
                 if self.overflow != DROP_OLDEST or not self._drop_oldest(need):
@@ -88,6 +94,8 @@ class Buffer:
             self.used += Chunk.OVERHEAD
         chunk.extend(piece, cost)
         self.used += cost
+        self._decoded += cost
+        self._arenas = max(self._arenas, min(self._decoded, self.limit // DECODED))
         self._count += len(piece)
         if receipt is not None:
             receipt.hold()
@@ -153,6 +161,8 @@ class Buffer:
                 return None
         chunk = self._queue[self._out]
         self._out += 1
+        if chunk.compacted:
+            self._encode(self.chunk_size)  # it may have to be decoded now
         return chunk
 
     def rewind(self) -> None:
@@ -188,6 +198,7 @@ class Buffer:
         chunk = self._queue[i]
         del self._queue[i]
         self.used -= chunk.size
+        self._decoded -= chunk.decoded_size
         self._count -= chunk.count
 
     def _insert_halves(self, i: int, chunk: Chunk) -> None:
@@ -199,6 +210,7 @@ class Buffer:
         for part in reversed(parts):
             self._queue.insert(i, part)
             self.used += part.size
+            self._decoded += part.decoded_size
             self._count += part.count
 
     # -- time --------------------------------------------------------------------------------------------------------
@@ -227,36 +239,43 @@ class Buffer:
 
     # -- when it is full ---------------------------------------------------------------------------------------------
 
+    def _fits(self, need: int) -> bool:
+        """Whether there is room for so many more bytes of decoded records."""
+        return self.used + max(need, self._arenas - self._decoded + Chunk.OVERHEAD) <= self.limit
+
     def _make_room(self, need: int) -> bool:
-        """Turn waiting chunks into bytes, the newest first: the oldest will be wanted decoded soonest."""
-        for i in range(len(self._queue) - 1, self._out - 1, -1):
-            if self._compact(self._queue[i]) and self.used + need <= self.limit:
-                return True
-        for chunk in list(self._open.values()):
-            if self.used + need <= self.limit:
-                break
+        """Turn chunks into bytes as far as that helps: what decoded records had before stays with them."""
+        self._encode(need, self._arenas)
+        return self._fits(need)
+
+    def _encode(self, cost: int, limit: int | None = None) -> None:
+        """Turn chunks into bytes until so much more may be decoded: those on their way first, which are wanted decoded
+        only if they come back; then the newest: the oldest will be wanted soonest; then the largest that still grow."""
+        most = (self.limit // DECODED if limit is None else limit) - cost
+        for i in (*range(self._out), *range(len(self._queue) - 1, self._out - 1, -1)):
+            if self._decoded <= most or self._is_full():
+                return
+            self._compact(self._queue[i])
+        for chunk in sorted(self._open.values(), key=lambda chunk: -chunk.size):
+            if self._decoded <= most or self._is_full():
+                return
             self._seal(chunk)
             self._compact(chunk)
-        return self.used + need <= self.limit
 
-    def _compact(self, chunk: Chunk) -> bool:
-        if chunk.compacted:
-            return False
-        before = chunk.size
-        chunk.compact()
-        self.used += chunk.size - before
-        return True
+    def _is_full(self) -> bool:
+        """More bytes would be over the limit, however few records remain decoded."""
+        return self.used - self._decoded + self._arenas > self.limit
 
-    def relax(self) -> None:
-        """Called when a turn is over: keep half of the space free of decoded backlog, so the next turn finds room."""
-        if self.used > self.limit // 2:
-            for i in range(self._out, len(self._queue)):
-                if self._compact(self._queue[i]) and self.used <= self.limit // 2:
-                    break
+    def _compact(self, chunk: Chunk) -> None:
+        if not chunk.compacted:
+            before, decoded = chunk.size, chunk.decoded_size
+            chunk.compact()
+            self.used += chunk.size - before
+            self._decoded -= decoded
 
     def _drop_oldest(self, need: int) -> bool:
         """Drop what waits longest and isn't on its way. False if what is on its way leaves no room."""
-        while self.used + need > self.limit:
+        while not self._fits(need):
             if self._out == len(self._queue):
                 if not self._open:
                     return False
@@ -289,5 +308,5 @@ class Buffer:
             else:
                 self._lost(why, chunk.count, chunk.seq, chunk.stream)
         self._queue.clear()
-        self._out = self.used = self._count = 0
+        self._out = self.used = self._decoded = self._count = 0
         return again

@@ -81,6 +81,7 @@ class CollectorContext:
 
         self.loop, self.clock, self.log = loop, loop.clock, log
         self.name, self.hostname, self.agent_id, self.state_dir = "collect", "", "", ""
+        self.read_size = 65536
         self.stats = Counters()
 
     def watch(self, fd: int, on_read: Any = None, on_write: Any = None) -> Watch:

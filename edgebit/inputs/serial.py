@@ -50,6 +50,7 @@ class Serial(Input):
     """
 
     NAME = "serial"
+    bulk = False
     OPTIONS = (
         Option("file", string, "", "the port; /dev/serial/by-id/... follows the device when its number changes"),
         Option("port", string, "", "another name for file"),

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from edgebit.loop import Timer
     from edgebit.plugin import Context
 
-READ_BUDGET = 65536  # bytes read per turn of the loop, so that a busy peer can't starve the rest
 WRITE_BUDGET = 262144  # the same for writing; a small processor encrypts about this much in 10 ms
 WRITE_LIMIT = 4 << 20  # unsent bytes above which a further write fails the connection instead of filling the memory
 LINGER = 2.0  # seconds a finished stream waits for the peer's close
@@ -33,7 +32,7 @@ LINGER = 2.0  # seconds a finished stream waits for the peer's close
 class Stream:
     """Bytes over a connected non-blocking socket, which it owns from now on; reading starts at once.
 
-    on_data(data)   what arrived: bytes, never empty, at most READ_BUDGET at a time
+    on_data(data)   what arrived: bytes, never empty, at most `ctx.read_size` at a time
     on_closed(why)  the connection ended, once: "closed by the peer", the system's words, or "" after `finish`.
                     Never called out of `write`, and not at all after `close`.
     on_sent()       optional attribute: what `write` had to leave over is with the kernel now; not called out of `write`
@@ -179,7 +178,7 @@ class Stream:
 
     def _read(self) -> str:
         """Hand over what is there, up to the budget. Why the connection is over, or ""."""
-        budget = READ_BUDGET
+        budget = self._ctx.read_size
         while not self._paused and not self.closed:
             try:
                 data = self._sock.recv(budget)

@@ -293,9 +293,6 @@ class Device:
             self.witness.ack(chunk)
         self.rewind()
 
-    def relax(self) -> None:
-        self.buffer.relax()
-
     def wait(self, seconds: float) -> None:
         """Time passes; the buffer does what is due, when it is due. When nothing is due any more, all is safe."""
         end = self.clocks.clock.now + seconds

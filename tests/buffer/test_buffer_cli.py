@@ -142,7 +142,7 @@ def test_check_names_orphans(rig, capsys):
     assert main(["check", "-c", config]) == 0
     assert f"{orphan} holds records of old, which is not configured" in capsys.readouterr().out
     assert main(["check", "-c", rig.config("old")]) == 0
-    assert "old" not in capsys.readouterr().out.partition("valid")[2]
+    assert "holds records" not in capsys.readouterr().out
 
 
 # -- cat and export ------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 1.2, 7.0])),
     st.tuples(st.just("read")),
     st.tuples(st.just("ack"), st.integers(1, 3)),
-    st.tuples(st.sampled_from(["rewind", "arrive_and_rewind", "relax", "drain"])),
+    st.tuples(st.sampled_from(["rewind", "arrive_and_rewind", "drain"])),
 )
 faults = st.one_of(
     st.tuples(st.just("fail"), st.sampled_from([errno.EIO, errno.ENOSPC]), st.sampled_from(["pwrite", "sync"])),

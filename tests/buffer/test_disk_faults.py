@@ -38,7 +38,6 @@ def story(files, fault_from=None, fault_for=1, error=0, **settings) -> Books:
             chunk = books.take()
             if chunk is not None:
                 books.buffer.ack(chunk)
-        books.buffer.relax()
     files.fail_at = {}
     books.wait(30)
     for _ in range(5):  # reading rests for a second after a fault

@@ -72,9 +72,6 @@ class Model:
     def wait(self, seconds):
         self.books.wait(seconds)
 
-    def relax(self):
-        self.books.buffer.relax()
-
     def restart(self):
         """An orderly stop and a start. What found no place on disk is left to its source, which reads it again."""
         waited, lost = self.books.buffer.records, self.books.lost
@@ -111,7 +108,7 @@ steps = st.one_of(
     st.tuples(st.just("put"), st.integers(20, 60), st.just("a"), st.sampled_from([60, 150])),
     st.tuples(st.just("read")),
     st.tuples(st.just("ack"), st.integers(0, 3)),
-    st.tuples(st.sampled_from(["rewind", "relax", "restart"])),
+    st.tuples(st.sampled_from(["rewind", "restart"])),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.1, 0.3, 1.0, 6.0])),
 )
 

@@ -74,7 +74,7 @@ def test_dry_run(capsys):
     assert main(["-i", "dummy", "-o", "stdout", "-p", "workers=3", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("warning: option -p workers: workers: is not needed")
-    assert out.endswith("command line: the configuration is valid: 1 input, 0 filters, 1 output\n")
+    assert "command line: the configuration is valid: 1 input, 0 filters, 1 output\n" in out
     assert main(["-D", "-i", "dumy", "-o", "stdout"]) == 78
     assert 'option -i: Name: no input is called "dumy"' in capsys.readouterr().err
 

@@ -163,7 +163,7 @@ def test_what_is_left_at_the_end_is_lost_unless_its_input_reads_it_again():
 
 
 APPEND = st.tuples(st.just("append"), st.sampled_from("ab"), st.integers(1, 60), st.integers(1, 400))
-STEP = st.one_of(APPEND, st.tuples(st.sampled_from(["read", "flush", "ack", "rewind", "relax"])))
+STEP = st.one_of(APPEND, st.tuples(st.sampled_from(["read", "flush", "ack", "rewind"])))
 
 
 @settings(deadline=None)
@@ -173,7 +173,7 @@ def test_any_history_keeps_the_promises(overflow, steps):
     ledger, and the limit is kept."""
     buffer, losses = make(24 * 1024, overflow, chunk_size=2048)
     appended = {"a": 0, "b": 0}
-    out, delivered = [], {}
+    out, delivered, most_decoded = [], {}, 0
     for step, *args in steps:
         if step == "append":
             tag, count, length = args
@@ -190,8 +190,12 @@ def test_any_history_keeps_the_promises(overflow, steps):
         elif step == "rewind":
             out.clear()
             buffer.rewind()
-        else:
-            buffer.relax()
+        # What decoded records have taken isn't given back for bytes: both at their largest are within the limit.
+        decoded = sum(c.decoded_size for c in (*buffer._queue, *buffer._open.values()))
+        most_decoded = max(most_decoded, decoded)
+        assert (
+            buffer.used - decoded + most_decoded <= buffer.limit + buffer.chunk_size
+        )  # the last one that became bytes
         assert 0 <= buffer.used <= buffer.limit
     buffer.rewind()
     while (chunk := buffer.read(True)) is not None:

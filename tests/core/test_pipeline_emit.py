@@ -127,7 +127,7 @@ def test_full_buffer_behind_the_new_tag_pauses_the_input(bench):
     while not source.held:
         pipeline.emit(source, "t", batch(*["!" + "x" * 100] * 10), receipt=Receipt(lambda: safe.append(1)))
         sent += 10
-    for _ in range(20):
+    for _ in range(40):
         settle(bench, new)
     assert not source.held
     assert len(texts(new)) == sent

@@ -17,11 +17,26 @@ from fakes.output import FakeOutput
 LOG = Shape.of(("log",))
 
 
+class Kilobytes:
+    content_type = "text/plain"
+
+    def encode(self, chunk):
+        return bytes(1000)
+
+
 class Bench:
     """A sender with its buffer and a fake output; verbs for the tests."""
 
     def __init__(
-        self, window=1, auto="", limit=None, memory=256 * 1024, chunk_size=4096, format=None, overflow="block"
+        self,
+        window=1,
+        auto="",
+        limit=None,
+        memory=256 * 1024,
+        chunk_size=4096,
+        format=None,
+        overflow="block",
+        most_bodies=1 << 40,
     ):
         self.loop = fake_loop()
         self.lines, self.losses, self.parked, self.crashes = [], [], [], []
@@ -35,6 +50,7 @@ class Bench:
             call_later=self.loop.call_later, clock=self.loop.clock.monotonic,
             log=log, trouble=Trouble(log, self.loop.clock.monotonic), stats=self.stats,
             lost=lambda *loss: self.losses.append(loss[:3]), parking=self, crashed=self.crashes.append,
+            most_bodies=most_bodies,
         )  # fmt: skip
         self.loop.end_of_turn = self.sender.pump
         self.sender.start()
@@ -83,6 +99,20 @@ def test_full_chunk_goes_at_once(bench):
     b.fill_chunks(1)
     b.loop.turn(0)
     assert len(b.output.got) == 1
+
+
+def test_batches_on_their_way_are_bounded_in_bytes(bench):
+    b = bench(window=16, most_bodies=3000, format=Kilobytes())
+    b.fill_chunks(8)
+    b.loop.run_for(5)
+    assert len(b.output.pending) == 3
+    b.output.answer("delivered", which=(0,))
+    b.loop.run_for(5)
+    assert len(b.output.pending) == 3
+    small = bench(window=16, most_bodies=300, format=Kilobytes())  # one may always go
+    small.fill_chunks(3)
+    small.loop.run_for(5)
+    assert len(small.output.pending) == 1
 
 
 def test_idle_sender_sets_no_timer(bench):
@@ -159,8 +189,9 @@ def test_no_new_batch_starts_while_a_failed_one_waits_for_the_others(bench):
     b.output.answer("delivered")
     b.loop.run_for(100)
     assert b.output.got[2] == b.output.got[0]
+    assert len(b.output.got) == 3  # one shows whether it works again, before a window of them is encoded
     b.output.auto = "delivered"
-    b.output.answer("delivered", which=(0, 1))
+    b.output.answer("delivered")
     b.loop.run_for(100)
     assert b.output.got.count(b.output.got[1]) == 1  # delivered out of turn: not sent twice
     assert sorted(set(b.output.sequences())) == list(range(1, b.count + 1))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from edgebit.log import DEBUG, Log, Sink
 from edgebit.loop import Timer, Watch
-from edgebit.plugin import Origin, Receipt
+from edgebit.plugin import READ_SIZE, Origin, Receipt
 from edgebit.record import Record, to_dict
 from edgebit.stats import Counters
 from fakes.clock import FakeLoop, fake_loop
@@ -16,6 +16,8 @@ from fakes.clock import FakeLoop, fake_loop
 
 class FakeContext:
     """A Context and an InputContext. `emitted` has (tag, records, raw); `records` their fields as dicts."""
+
+    read_size = READ_SIZE
 
     def __init__(self, loop: FakeLoop | None = None, *, tag: str = "tag", state_dir: str = "") -> None:
         self.loop = loop or fake_loop()

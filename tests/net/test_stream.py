@@ -9,7 +9,8 @@ import pytest
 import trustme
 
 from edgebit.net import stream
-from edgebit.net.stream import LINGER, READ_BUDGET, WRITE_LIMIT, Stream
+from edgebit.net.stream import LINGER, WRITE_LIMIT, Stream
+from edgebit.plugin import READ_SIZE
 from fakes import FakeContext
 
 
@@ -122,7 +123,7 @@ def test_much_arrives_whole_in_both_directions(wire):
     wire.peer_sends(BIG)
     wire.until(lambda: len(wire.data) == len(BIG))
     assert wire.data == BIG
-    assert max(map(len, wire.got)) <= READ_BUDGET
+    assert max(map(len, wire.got)) <= READ_SIZE
     wire.stream.write(BIG)
     assert wire.stream.pending > 0
     assert wire.peer_reads(len(BIG)) == BIG
@@ -148,12 +149,12 @@ def test_a_turn_reads_no_more_than_its_budget(wire):
     wire.stream.resume()
     while not wire.got:
         wire.loop.turn(longest=0)
-    assert len(wire.data) <= READ_BUDGET + 16384  # a TLS record may be handed over by its rest in the same turn
+    assert len(wire.data) <= READ_SIZE + 16384  # a TLS record may be handed over by its rest in the same turn
 
 
 @pytest.fixture
 def small_budgets(monkeypatch):
-    monkeypatch.setattr(stream, "READ_BUDGET", 1000)
+    monkeypatch.setattr(FakeContext, "read_size", 1000)
     monkeypatch.setattr(stream, "WRITE_BUDGET", 30_000)
 
 

@@ -347,7 +347,7 @@ class Sender:
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def on_delivered(self, entry: _Entry, chunk: Chunk) -> None:
-        self._answered(entry)
+        self._not_out(entry)
         self._rejected_in_row = 0
         self._answered = self._clock()
         self._stats.add("records", chunk.count)
@@ -358,7 +358,7 @@ class Sender:
         self._after_answer()
 
     def on_retry(self, entry: _Entry, chunk: Chunk, why: str, after: float | None) -> None:
-        self._answered(entry)
+        self._not_out(entry)
         entry.pieces.insert(0, chunk)
         self._stats.add("retries")
         if self._failure is None:
@@ -368,7 +368,7 @@ class Sender:
         self._after_answer()
 
     def on_reject(self, entry: _Entry, chunk: Chunk, why: str, which: Sequence[int] | None) -> None:
-        self._answered(entry)
+        self._not_out(entry)
         bad = sorted({i for i in which if 0 <= i < chunk.count}) if which is not None else []
         if chunk.count == 1:
             if self._rejected_in_row >= _REJECTED_IN_ROW:
@@ -400,7 +400,7 @@ class Sender:
         self._parking.park(chunk, why)
         self._lost("rejected by the collector", chunk.count, chunk.seq, chunk.stream)
 
-    def _answered(self, entry: _Entry) -> None:
+    def _not_out(self, entry: _Entry) -> None:
         if entry.out is not None:
             self._bodies -= entry.out.size
             entry.out = None

@@ -62,7 +62,8 @@ class Agent:
 class Sink:
     """A process that takes data over HTTP or MQTT and counts (sinks.py). It can go away and come back."""
 
-    def __init__(self, directory: Path, kind: str, pattern: bytes) -> None:
+    def __init__(self, directory: Path, kind: str, pattern: bytes, certificate: Path | None = None) -> None:
+        self._certificate = certificate
         self._path, self._kind, self._pattern = directory / "counts", kind, pattern
         self.port = 0
         self._path.write_bytes(bytes(COUNTS.size))
@@ -76,7 +77,7 @@ class Sink:
             self.port = listener.getsockname()[1]
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchlab.sinks", self._kind, str(listener.fileno()), str(self._path),
-                 self._pattern.hex()], pass_fds=[listener.fileno()], cwd=ROOT / "tools",
+                 self._pattern.hex(), str(self._certificate or "")], pass_fds=[listener.fileno()], cwd=ROOT / "tools",
             )  # fmt: skip
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """What takes an agent's data in a bench: an HTTP server and an MQTT broker that count and do nothing else.
 
-    python -m benchlab.sinks http|mqtt FD COUNTS PATTERN
+    python -m benchlab.sinks http|mqtt FD COUNTS PATTERN CERTIFICATE
 
 FD is a listening socket, COUNTS a file of three 64-bit numbers (records, bytes, messages) kept up to date, PATTERN what each
 record has once, as hex; "" asks for the `count` of a cbor_rows envelope instead. They run as processes of their own, so
@@ -86,8 +86,14 @@ def mqtt(sock: socket.socket, counter: Counter) -> None:
 
 
 def main() -> None:
-    kind, fd, counts, pattern = sys.argv[1:]
+    kind, fd, counts, pattern, certificate = sys.argv[1:]
     listener = socket.socket(fileno=int(fd))
+    if certificate:
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        listener = context.wrap_socket(listener, server_side=True)
     counter = Counter(counts, bytes.fromhex(pattern))
     while True:
         sock, _ = listener.accept()

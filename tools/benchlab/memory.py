@@ -176,12 +176,13 @@ def _come_back(run: Run) -> None:
     """The broker is there again; returns when nothing has come for a while but what the inputs measure."""
     assert run.sink is not None
     sink = run.sink
+    before = sink.records
     sink.open()
     count, quiet, begin = 0, 0, time.monotonic()
     while quiet < 4:
         run.check()
         time.sleep(0.5)
-        now = sink.records
+        now = sink.records - before
         quiet = quiet + 1 if count and now - count < 200 else 0
         count = now
         if time.monotonic() - begin > 120:

@@ -312,7 +312,8 @@ class _Builder:
 
     def unknown(self, kind: str, name: str, known: list[str], section: Section, option: Option) -> ConfigError:
         near = nearest(name, known)
-        hint = f'did you mean "{near}"?' if near else f"define it in a [[{kind}]] section"
+        where = f"[{kind.upper()}] section of a Parsers_File" if self.config.classic else f"[[{kind}]] section"
+        hint = f'did you mean "{near}"?' if near else f"define it in a {where}"
         return ConfigError(f'no {kind.replace("_", " ")} is called "{name}"; {hint}', place(section, option.name),
                            option.name)  # fmt: skip
 

@@ -207,10 +207,15 @@ def _plugins(args: list[str]) -> int:
         for kind, table in registry.PLUGINS.items():
             print(f"{kind}s:")
             for name in table:
-                print(f"  {name:<18} {_summary(registry.find(kind, name))}")
-        print("\nedgebit plugins NAME shows the options of one.")
+                print(f"  {name:<20} {_summary(registry.find(kind, name))}")
+        print(
+            "\nedgebit plugins NAME shows the options of one; service and multiline_parser are sections that have some, too."
+        )
         return 0
     shown = 0
+    if args[0].lower() in ("service", "multiline_parser"):
+        print(_describe_section(args[0].lower()))
+        return 0
     for kind, table in registry.PLUGINS.items():
         if args[0].lower() in table:
             print(("\n" if shown else "") + _describe(kind, args[0].lower()), end="")
@@ -247,6 +252,16 @@ def _describe(kind: str, name: str) -> str:
         if issubclass(cls, Output) and cls.FORMATS:
             out.append(f"  A format has options too: edgebit plugins {cls.FORMATS[0]}")
     return "\n".join(out) + "\n"
+
+
+def _describe_section(name: str) -> str:
+    from edgebit import tables
+    from edgebit.parsers import multiline_options
+
+    if name == "service":
+        return "\n".join(_table("options in [service]", tables.SERVICE_OPTIONS))
+    built_in = f"  there without a definition: {', '.join(multiline_options.BUILT_IN)}"
+    return "\n".join([*_table("options of a [[multiline_parser]]", multiline_options.OPTIONS), built_in])
 
 
 def _table(title: str, options: Iterable[Option]) -> list[str]:

@@ -155,6 +155,11 @@ def anything(value: object) -> object:
     return value
 
 
+def without_effect(why: str, *names: str) -> tuple[Option, ...]:
+    """Options that Fluent Bit has and that mean nothing here: they are taken, whatever they say, and `why` is their help."""
+    return tuple(Option(name, anything, None, f"without effect: {why}") for name in names)
+
+
 def plugin_ref(value: object) -> str:
     """The name of a [[parser]] or of a built-in one; resolved when the agent is built."""
     return string(value)

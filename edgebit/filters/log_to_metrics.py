@@ -23,7 +23,7 @@ from edgebit.errors import ConfigError
 from edgebit.filters.layout import text_of
 from edgebit.filters.rules import Rules, rules
 from edgebit.filters.words import words
-from edgebit.options import BadValue, Option, anything, boolean, integer, number, string
+from edgebit.options import BadValue, Option, boolean, integer, number, string, without_effect
 from edgebit.plugin import Filter
 from edgebit.record import Shape
 from edgebit.record_accessor import MISSING, parse
@@ -69,7 +69,7 @@ class LogToMetrics(Filter):
         Option("metric_name", string, "a", "last part of the metric's name"),
         Option("metric_namespace", string, "log_metric", "first part of the metric's name"),
         Option("metric_subsystem", string, "", "middle part of the metric's name; by default the mode"),
-        Option("metric_description", anything, "", "without effect: records have no place for it"),
+        *without_effect("records have no place for it", "metric_description"),
         Option("value_field", parse, None, "field that a gauge or a histogram measures"),
         Option("label_field", field, [], "field that is a label, under its own name", multiple=True),
         Option("add_label", label, [], "NAME FIELD: a label and the field that it is taken from", multiple=True),
@@ -84,8 +84,7 @@ class LogToMetrics(Filter):
         Option(
             "max_series", integer, 10_000, "combinations of labels that are kept; others are counted only", minimum=1
         ),
-        Option("emitter_name", anything, "", "without effect here; Fluent Bit's"),
-        Option("emitter_mem_buf_limit", anything, "", "without effect here; Fluent Bit's"),
+        *without_effect("metrics are records, bounded by max_series", "emitter_name", "emitter_mem_buf_limit"),
     )
 
     emits = True

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 
 from edgebit.errors import ConfigError
-from edgebit.options import Option, anything, boolean, milliseconds, multiline_ref, string
+from edgebit.options import Option, boolean, milliseconds, multiline_ref, string, without_effect
 from edgebit.parsers.multiline import LIMIT, Joiner
 from edgebit.plugin import Filter
 
@@ -159,10 +159,9 @@ class Multiline(Filter):
         Option("buffer", boolean, True, "wait for the rest; off: join within a batch only"),
         Option("flush_ms", milliseconds, 2.0, "time in ms after which a block is complete that no record continues",
                minimum=0.001),
-        Option("debug_flush", anything, "", "without effect here; Fluent Bit's"),
-        Option("emitter_name", anything, "", "without effect here; Fluent Bit's"),
-        Option("emitter_storage.type", anything, "", "without effect here; Fluent Bit's"),
-        Option("emitter_mem_buf_limit", anything, "", "without effect here; Fluent Bit's"),
+        *without_effect("there is nothing to debug", "debug_flush"),
+        *without_effect("what it emits belongs to the batch of its input", "emitter_name", "emitter_storage.type",
+                        "emitter_mem_buf_limit"),
     )  # fmt: skip
     emits = True
 

@@ -19,7 +19,7 @@ from edgebit.errors import ConfigError
 from edgebit.filters.layout import text_of
 from edgebit.filters.words import rest_of
 from edgebit.onigmo import compile_regex
-from edgebit.options import BadValue, Option, anything, boolean, string
+from edgebit.options import BadValue, Option, boolean, string, without_effect
 from edgebit.plugin import Filter
 from edgebit.record_accessor import MISSING, Accessor, descend, parse, split
 
@@ -127,9 +127,12 @@ class RewriteTag(Filter):
     NAME = "rewrite_tag"
     OPTIONS = (
         Option("rule", rule, [], "KEY REGEX NEW_TAG KEEP", multiple=True),
-        Option("emitter_name", anything, "", "without effect here; Fluent Bit's"),
-        Option("emitter_storage.type", anything, "", "without effect here; Fluent Bit's"),
-        Option("emitter_mem_buf_limit", anything, "", "without effect here; Fluent Bit's"),
+        *without_effect(
+            "what it emits belongs to the batch of its input",
+            "emitter_name",
+            "emitter_storage.type",
+            "emitter_mem_buf_limit",
+        ),
     )
     emits = True
 

@@ -22,7 +22,7 @@ what the function takes.
 from __future__ import annotations
 
 from edgebit.errors import ConfigError, reason
-from edgebit.options import Option, anything, boolean, string
+from edgebit.options import Option, boolean, string, without_effect
 from edgebit.plugin import Filter
 from edgebit.record import to_dict
 
@@ -52,10 +52,9 @@ class Script(Filter):
         Option("code", string, "", "the program itself, instead of a file"),
         Option("call", string, "process", "name of the function"),
         Option("time_as_table", boolean, False, 'the timestamp is {"sec": ..., "nsec": ...}, exact to the nanosecond'),
-        Option("protected_mode", anything, True, "without effect: an exception never stops the agent"),
-        Option("type_int_key", anything, "", "without effect: Python keeps integers apart"),
-        Option("type_array_key", anything, "", "without effect: Python keeps lists apart"),
-        Option("enable_flb_null", anything, "", "without effect: null is None"),
+        *without_effect("an exception never stops the agent", "protected_mode"),
+        *without_effect("Python keeps integers and lists apart", "type_int_key", "type_array_key"),
+        *without_effect("null is None", "enable_flb_null"),
     )
 
     def __init__(self, opt: Options, ctx: FilterContext) -> None:

@@ -56,8 +56,8 @@ class Http(Input):
         Option("success_header", mapping, [], "headers of that answer, a table; repeatable", multiple=True),
         Option("buffer_max_size", size, 4_000_000, "bytes of the longest body, as sent and as unpacked",
                minimum=1024, maximum=256 << 20),
-        Option("buffer_chunk_size", size, 512_000, "accepted for Fluent Bit's configurations; changes nothing here"),
-        Option("http2", boolean, True, "accepted for Fluent Bit's configurations; clients talk HTTP/1.1 here"),
+        Option("buffer_chunk_size", size, 512_000, "without effect: as much is read as there is, up to 64 KiB"),
+        Option("http2", boolean, True, "without effect: clients talk HTTP/1.1"),
         Option("add_remote_addr", boolean, False, "add the client's address: the first one of X-Forwarded-For, or who"
                " connected"),
         Option("remote_addr_key", string, "REMOTE_ADDR", "the field for it"),

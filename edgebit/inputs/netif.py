@@ -37,7 +37,7 @@ class Netif(Sampled):
         *INTERVAL,
         Option("interface", string, None, "the interface's exact name; all but the loopback if not given"),
         Option("verbose", boolean, False, "also drops, FIFO and frame errors, compressed, multicast and the like"),
-        Option("test_at_init", boolean, False, "accepted and without effect: a missing interface is always reported"),
+        Option("test_at_init", boolean, False, "without effect: a missing interface is always reported"),
     )
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:

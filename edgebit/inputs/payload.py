@@ -63,7 +63,7 @@ OPTIONS = (
     Option("chunk_size", kilobytes, 32768, "the buffer_size, if that is not given", minimum=256, maximum=16 << 20,
            default_text="32 (KiB)"),
     Option("parser", plugin_ref, None, "the parser that texts go through; then format is none"),
-    Option("workers", integer, 1, "accepted for Fluent Bit's configurations; one thread does it all"),
+    Option("workers", integer, 1, "without effect: one thread does it all"),
 )  # fmt: skip
 
 

@@ -63,8 +63,7 @@ class Syslog(Receiver):
         Option("format", ("auto", "newline", "octet_counting"), "auto", "framing of streams; auto: told frame by frame"),
         Option("buffer_max_size", size, 65536, "bytes of the longest message; longer ones are cut",
                minimum=256, maximum=16 << 20),
-        Option("buffer_chunk_size", size, READ_SIZE, "accepted for Fluent Bit's configurations; changes nothing here:"
-               " as much is read as there is, up to 64 KiB"),
+        Option("buffer_chunk_size", size, READ_SIZE, "without effect: as much is read as there is, up to 64 KiB"),
         RECEIVE_BUFFER,
         Option("raw_message_key", string, "", "field for the message as it came"),
         SOURCE,

@@ -57,7 +57,10 @@ _LET_READ = "edgebit's user has to be allowed to read it (a group such as adm?);
 
 
 class Tail(Input):
-    """Follows text files by name or pattern, through rotation and restarts. Paused, it loses nothing."""
+    """Follows text files by name or pattern, through rotation and restarts.
+
+    Paused, it loses nothing: the files wait.
+    """
 
     NAME = "tail"
     keeps_state = patient = True

@@ -8,7 +8,7 @@ from edgebit.onigmo import compile_regex
 from edgebit.options import REQUIRED, Option, boolean, duration, multiline_ref, plugin_ref, size, string, strings
 from edgebit.plugin import READ_SIZE
 
-_NOTHING = "accepted for Fluent Bit's configurations; changes nothing here: "
+_NOTHING = "without effect: "
 
 OPTIONS = (
     Option("path", paths, REQUIRED, "files or patterns (* ? [...]) to follow, separated by commas; ~ is the home"),

@@ -10,7 +10,7 @@ counted in `time_errors`. (Fluent Bit removes the field or gives up the line, de
 from __future__ import annotations
 
 from edgebit.errors import ConfigError
-from edgebit.options import Option, anything, boolean, string
+from edgebit.options import Option, boolean, string, without_effect
 from edgebit.parsers.decoders import Decoders, step
 from edgebit.parsers.timefmt import TimeFormat, time_format, time_offset, time_zone
 from edgebit.parsers.types import CONVERTERS, type_table
@@ -44,9 +44,9 @@ FIELD_OPTIONS = (
 TYPES_OPTION = Option("types", type_table, {}, 'conversions such as "size:integer temp:float"; also bool, hex, string')
 
 
-def without_effect(*names: str) -> tuple[Option, ...]:
+def of_other_formats(*names: str) -> tuple[Option, ...]:
     """Options that only another format has: Fluent Bit takes them in any definition, so they are taken, and warned of."""
-    return tuple(Option(name, anything, None, "without effect here: of another format") for name in names)
+    return without_effect("of another format", *names)
 
 
 class FieldParser(Parser):

@@ -10,7 +10,7 @@ The time is taken from a text only, by the time options. Cost: json's own and 0.
 
 from __future__ import annotations
 
-from edgebit.parsers.fields import FIELD_OPTIONS, FieldParser, without_effect
+from edgebit.parsers.fields import FIELD_OPTIONS, FieldParser, of_other_formats
 from edgebit.parsers.objects import read_object
 from edgebit.record import Shape
 
@@ -23,7 +23,7 @@ class Json(FieldParser):
     """Reads lines that are JSON objects."""
 
     NAME = "json"
-    OPTIONS = (*FIELD_OPTIONS, *without_effect("regex", "types", "skip_empty_values", "logfmt_no_bare_keys"))
+    OPTIONS = (*FIELD_OPTIONS, *of_other_formats("regex", "types", "skip_empty_values", "logfmt_no_bare_keys"))
 
     def parse(self, line: str, now_ns: int) -> Record | None:
         found = read_object(line)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from edgebit.options import Option, boolean
-from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser, without_effect
+from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser, of_other_formats
 from edgebit.record import Shape
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ class Logfmt(FieldParser):
         Option("logfmt_no_bare_keys", boolean, False, "a line with a key without a value doesn't match"),
         TYPES_OPTION,
         *FIELD_OPTIONS,
-        *without_effect("regex", "skip_empty_values"),
+        *of_other_formats("regex", "skip_empty_values"),
     )
 
     def parse(self, line: str, now_ns: int) -> Record | None:

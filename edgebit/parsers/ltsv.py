@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser, without_effect
+from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser, of_other_formats
 from edgebit.record import Shape
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ class Ltsv(FieldParser):
     """Reads tab-separated label:value fields."""
 
     NAME = "ltsv"
-    OPTIONS = (TYPES_OPTION, *FIELD_OPTIONS, *without_effect("regex", "skip_empty_values", "logfmt_no_bare_keys"))
+    OPTIONS = (TYPES_OPTION, *FIELD_OPTIONS, *of_other_formats("regex", "skip_empty_values", "logfmt_no_bare_keys"))
 
     def parse(self, line: str, now_ns: int) -> Record | None:
         if "\r" in line or "\n" in line:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgebit.onigmo import Pattern, compile_regex
 from edgebit.options import REQUIRED, BadValue, Option, boolean
-from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser, without_effect
+from edgebit.parsers.fields import FIELD_OPTIONS, TYPES_OPTION, FieldParser, of_other_formats
 from edgebit.plugin import LOG
 from edgebit.record import Shape
 
@@ -40,7 +40,7 @@ class Regex(FieldParser):
         Option("skip_empty_values", boolean, True, "leave out fields whose group matched nothing"),
         TYPES_OPTION,
         *FIELD_OPTIONS,
-        *without_effect("logfmt_no_bare_keys"),
+        *of_other_formats("logfmt_no_bare_keys"),
     )
 
     def __init__(self, name: str, opt: Options) -> None:

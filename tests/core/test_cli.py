@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from edgebit import __version__, registry
+from edgebit import __version__, registry, tables
 from edgebit.cli import main
+from edgebit.parsers import multiline_options
 
 GOOD = '[[input]]\nplugin = "dummy"\n[[output]]\nplugin = "stdout"\n'
 
@@ -84,6 +85,16 @@ def test_every_plugin_describes_itself_and_its_options(kind, name, capsys):
         assert f"    {option.name} = " in out
         assert option.help
         assert option.help[-1] != "."  # a clause, not a sentence: the tables stay uniform
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("service", tables.SERVICE_OPTIONS), ("multiline_parser", multiline_options.OPTIONS)]
+)
+def test_sections_that_are_no_plugins_describe_their_options(name, options, capsys):
+    assert main(["plugins", name]) == 0
+    out = capsys.readouterr().out
+    for option in options:
+        assert f"    {option.name} = " in out
 
 
 def test_unknown_plugin_names_the_nearest(capsys):

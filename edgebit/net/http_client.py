@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import h11
 
-from edgebit.errors import SourceError
-from edgebit.net.connect import Connector, Stream
+from edgebit.net.connect import Stream
+from edgebit.net.link import Link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from edgebit.loop import Timer
     from edgebit.plugin import Context
 
     Headers = list[tuple[str, str]]
@@ -31,7 +30,7 @@ MAX_HEAD = 65536  # bytes of status line and headers
 _ONE_WRITE = 16384  # bodies up to this size are copied behind the head, so that both leave in one packet
 
 
-class HttpClient:
+class HttpClient(Link):
     """Requests to one server.
 
     host, port        as for Connector
@@ -47,16 +46,11 @@ class HttpClient:
                  tls: Callable[[], ssl.SSLContext | None] = lambda: None, server_name: str = "",
                  connect_timeout: float = 10.0, response_timeout: float = 60.0,
                  idle_timeout: float = 30.0) -> None:  # fmt: skip
-        self._ctx, self.host, self.port = ctx, host, port
-        self._tls, self._server_name = tls, server_name
-        self._connect_timeout, self._response_timeout = connect_timeout, response_timeout
-        self._idle_timeout = idle_timeout
+        super().__init__(ctx, host, port, tls, server_name, connect_timeout)
+        self._response_timeout, self._idle_timeout = response_timeout, idle_timeout
         self.connections = 0  # made so far
-        self._connector: Connector | None = None
-        self._stream: Stream | None = None
         self._http = h11.Connection(h11.CLIENT)
         self._exchange: _Exchange | None = None
-        self._timer: Timer | None = None  # response or idle time-out, whichever it is the time for
 
     def request(self, method: str, target: str, headers: Headers, body: bytes, done: Done) -> None:
         """Send a request; `headers` has Host and whatever else, framing and length are added here.
@@ -78,29 +72,11 @@ class HttpClient:
     def close(self) -> None:
         """Give everything back; a request that is under way is not answered any more."""
         self._exchange = None
-        if self._connector is not None:
-            self._connector.cancel()
-            self._connector = None
-        self._disconnect()
+        super().close()
 
     # -- the states of one exchange, in order --------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        try:
-            tls = self._tls()
-        except SourceError as error:
-            why = str(error)
-            self._set_timer(0, lambda: self._fail(why))
-            return
-        self._connector = Connector(self._ctx, self.host, self.port, self._connected, tls=tls,
-                                    server_name=self._server_name, timeout=self._connect_timeout)  # fmt: skip
-        self._connector.start()
-
-    def _connected(self, sock: socket.socket | None, why: str) -> None:
-        self._connector = None
-        if sock is None:
-            self._fail(why)
-            return
+    def _on_connected(self, sock: socket.socket) -> None:
         self.connections += 1
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._stream = Stream(self._ctx, sock, self._on_data, self._on_closed)
@@ -201,21 +177,6 @@ class HttpClient:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.done(0, {}, b"", why)
-
-    # -- helpers -------------------------------------------------------------------------------------------------------
-
-    def _set_timer(self, seconds: float, call: Callable[[], object]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._ctx.call_later(seconds, call)
-
-    def _disconnect(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
 
 
 class _Exchange:

@@ -11,8 +11,8 @@ import errno
 import os
 import socket
 
-from edgebit.errors import SourceError
-from edgebit.net.connect import Connector, Stream
+from edgebit.net.connect import Stream
+from edgebit.net.link import Link
 from edgebit.net.tls import explain
 from edgebit.options import Option, boolean, duration
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from edgebit.loop import Timer, Watch
+    from edgebit.loop import Watch
     from edgebit.options import Options
     from edgebit.plugin import Context, Delivery
 
@@ -39,7 +39,7 @@ REOPEN = 300.0  # seconds after which a name is looked up again for datagrams, w
 _FIRST_LOOK, _LONGEST_LOOK = 0.001, 0.1  # seconds between looks at what the peer has acknowledged
 
 
-class Pipe:
+class Pipe(Link):
     """A connection that is made when there is something to send, and again after it broke.
 
     host, port   as for Connector
@@ -49,13 +49,10 @@ class Pipe:
 
     def __init__(self, ctx: Context, host: str, port: int, opt: Options,
                  tls: Callable[[], ssl.SSLContext | None] = lambda: None, server_name: str = "") -> None:  # fmt: skip
-        self._ctx, self.host, self.port, self._opt = ctx, host, port, opt
-        self._tls, self._server_name = tls, server_name
-        self._connector: Connector | None = None
-        self._stream: Stream | None = None
+        super().__init__(ctx, host, port, tls, server_name, opt.net_connect_timeout)
+        self._opt = opt
         self._data: bytes = b""
         self._done: Done | None = None
-        self._timer: Timer | None = None  # for the next look, or for an idle connection to be closed
         self._left, self._progress, self._pause = 0, 0.0, 0.0
         self._ended = False  # the peer sends no more: it may have closed, or only said that it has nothing to say
 
@@ -65,16 +62,8 @@ class Pipe:
         self._data, self._done = data, done
         if self._stream is not None:
             self._write()
-            return
-        try:
-            tls = self._tls()
-        except SourceError as error:
-            why = str(error)
-            self._set_timer(0, lambda: self._end(why))
-            return
-        self._connector = Connector(self._ctx, self.host, self.port, self._connected, tls=tls,
-                                    server_name=self._server_name, timeout=self._opt.net_connect_timeout)  # fmt: skip
-        self._connector.start()
+        else:
+            self._connect()
 
     def deliver(self, delivery: Delivery, data: bytes) -> None:
         """Send a batch and answer for it."""
@@ -90,16 +79,9 @@ class Pipe:
     def close(self) -> None:
         """Give everything back; `done` isn't called any more."""
         self._done, self._data = None, b""
-        if self._connector is not None:
-            self._connector.cancel()
-            self._connector = None
-        self._disconnect()
+        super().close()
 
-    def _connected(self, sock: socket.socket | None, why: str) -> None:
-        self._connector = None
-        if sock is None:
-            self._end(why)
-            return
+    def _on_connected(self, sock: socket.socket) -> None:
         self._stream = Stream(self._ctx, sock, lambda data: None, self._on_closed)
         self._stream.on_eof = self._on_eof
         self._ended = False
@@ -150,6 +132,9 @@ class Pipe:
         if self._done is not None:  # else nobody is waiting: the next piece gets a new connection
             self._end("" if why == "closed by the peer" and not left else why)
 
+    def _fail(self, why: str) -> None:
+        self._end(why)
+
     def _end(self, why: str) -> None:
         done, self._done, self._data = self._done, None, b""
         if self._stream is not None:
@@ -159,19 +144,6 @@ class Pipe:
                 self._disconnect()
         if done is not None:
             done(why)
-
-    def _set_timer(self, seconds: float, call: Callable[[], object]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._ctx.call_later(seconds, call)
-
-    def _disconnect(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
 
 
 class Datagrams:

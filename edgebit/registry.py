@@ -170,7 +170,7 @@ def find(kind: str, name: str, where: str = "", key: str = "") -> type[Plugin]:
         instead = INSTEAD.get(kind, {}).get(name.lower())
         if instead is not None:
             hint = f"; {instead}" if instead else ""
-            raise ConfigError(f"Fluent Bit's {kind} {name.lower()} is not there yet{hint}", where, key)
+            raise ConfigError(f"Fluent Bit's {kind} {name.lower()} is not in edgebit{hint}", where, key)
         near = nearest(name, list(table))
         hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(sorted(table))}"
         raise ConfigError(f'no {kind} is called "{name}"; {hint}', where, key)

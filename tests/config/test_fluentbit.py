@@ -204,7 +204,7 @@ def test_escape_unicode_of_the_service_goes_to_outputs_that_write_json(agent):
 
 
 @pytest.mark.parametrize(("output", "match"), [
-    ("Name kafka\n", "Fluent Bit's output kafka is not there yet; use http"),
+    ("Name kafka\n", "Fluent Bit's output kafka is not in edgebit; use http"),
     ("Name http\nProxy http://x:1\n", "proxy: there are no proxies"), ("Name file\nMkdr on\n", 'did you mean "mkdir"'),
 ])  # fmt: skip
 def test_outputs_and_options_that_are_not_there(agent, output, match):

@@ -282,8 +282,8 @@ def test_removed_state_directory_is_made_again_with_all_that_waits(make, tmp_pat
     assert not agent.stats.ledger.entries
 
 
-def test_state_directory_that_can_not_be_made_again(make, tmp_path):
-    """It goes on in memory, delivers what was stored, and stores again when it can."""
+def start_and_take_away(make, tmp_path):
+    """100 records wait on disk, then there is a file in the place of the state directory."""
     agent, script, sink = start(make, more="memory='16KiB'", up=False)
     for i in range(100):
         script.send(f"{i:0500d}")
@@ -291,6 +291,12 @@ def test_state_directory_that_can_not_be_made_again(make, tmp_path):
     shutil.rmtree(tmp_path / "state")
     (tmp_path / "state").write_text("in the way")
     agent.fake.run_for(10)
+    return agent, script, sink
+
+
+def test_state_directory_that_can_not_be_made_again(make, tmp_path):
+    """It goes on in memory, delivers what was stored, and stores again when it can."""
+    agent, script, sink = start_and_take_away(make, tmp_path)
     script.send("100", "101")
     sink.up = True
     agent.fake.run_for(5)
@@ -312,13 +318,7 @@ def test_state_directory_that_can_not_be_made_again(make, tmp_path):
 
 
 def test_stop_while_the_state_directory_is_gone_counts_what_waits(make, tmp_path):
-    agent, script, _ = start(make, more="memory='16KiB'", up=False)
-    for i in range(100):
-        script.send(f"{i:0500d}")
-    agent.fake.run_for(3)
-    shutil.rmtree(tmp_path / "state")
-    (tmp_path / "state").write_text("in the way")
-    agent.fake.run_for(10)
+    agent, _, _ = start_and_take_away(make, tmp_path)
     stop(agent)
     assert sum(entry.count for entry in agent.stats.ledger.entries.values()) == 100
     assert not any("wait on disk for the next start" in line for line in agent.lines)

@@ -195,24 +195,25 @@ def test_a_source_that_can_wait_lets_a_quick_collector_catch_up(bench):
     assert bench.routes[0].buffer.used <= bench.routes[0].buffer.limit // 8
 
 
-def test_no_source_waits_for_a_collector_that_does_not_answer_at_once(bench):
-    out = bench.output(auto="")
+def delivering(bench, patient=True, **output):
+    """An output that has just answered at once, and a source."""
+    out = bench.output(auto="", **output)
     source = bench.ready() and Source()
-    source.patient = True
+    source.patient = patient
     bench.emit(source, "t", batch(*["x" * 100] * 20))
     bench.loop.run_for(1.1)
     out.answer("delivered")
+    return source
+
+
+def test_no_source_waits_for_a_collector_that_does_not_answer_at_once(bench):
+    source = delivering(bench)
     bench.loop.run_for(0.2)
     assert fill_until_held(bench, source) > 0.9
 
 
 def test_who_waits_for_a_quick_collector_goes_on_when_it_falls_silent(bench):
-    out = bench.output(auto="")
-    source = bench.ready() and Source()
-    source.patient = True
-    bench.emit(source, "t", batch(*["x" * 100] * 20))
-    bench.loop.run_for(1.1)
-    out.answer("delivered")
+    source = delivering(bench)
     fill_until_held(bench, source)
     assert source.held
     bench.loop.run_for(0.3)
@@ -221,14 +222,8 @@ def test_who_waits_for_a_quick_collector_goes_on_when_it_falls_silent(bench):
 
 @pytest.mark.parametrize(("overflow", "patient"), [("drop_oldest", True), ("drop_newest", True), ("block", False)])
 def test_only_who_can_wait_does_and_only_where_the_user_chose_to_block(bench, overflow, patient):
-    out = bench.output(auto="", overflow=overflow)
-    source = bench.ready() and Source()
-    source.patient = patient
-    bench.emit(source, "t", batch(*["x" * 100] * 20))
-    bench.loop.run_for(1.1)
-    out.answer("delivered")
-    used = fill_until_held(bench, source)
-    assert used > 0.9
+    source = delivering(bench, patient, overflow=overflow)
+    assert fill_until_held(bench, source) > 0.9
 
 
 def test_records_that_somebody_waits_for_go_out_in_the_same_turn(bench):

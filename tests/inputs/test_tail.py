@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,6 @@ from edgebit.plugin import Parser
 from edgebit.record import Record, Shape
 
 Start = Callable[..., Rig]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts tails that read from the head, and closes them."""
-    rigs = []
-
-    def make(*args: Any, **options: Any) -> Rig:
-        rigs.append(Rig(tmp_path, *args, **{"read_from_head": True, **options}))
-        return rigs[-1]
-
-    yield make
-    for rig in rigs:
-        rig.close()
-        assert not rig.ctx.losses
 
 
 class Pairs(Parser):

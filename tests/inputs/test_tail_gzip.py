@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tail_rig import Rig
@@ -15,19 +14,6 @@ from tail_rig import Rig
 Start = Callable[..., Rig]
 LINES = [f"{n} {random.Random(n).getrandbits(200):x}" for n in range(20_000)]
 TEXT = ("\n".join(LINES) + "\n").encode()  # 1.1 MB, hardly compressible
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    rigs = []
-
-    def make(*args: Any, **options: Any) -> Rig:
-        rigs.append(Rig(tmp_path, *args, **{"read_from_head": True, **options}))
-        return rigs[-1]
-
-    yield make
-    for rig in rigs:
-        rig.close()
 
 
 @pytest.mark.parametrize("chunk", [1000, 65536])

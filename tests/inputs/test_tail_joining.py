@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,13 @@ BLOCK = Definition(
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    rigs: list[Rig] = []
-
+def start(start: Start, tmp_path: Path) -> Start:
     def make(path: str = "*.log", joined: dict[str, Any] | None = None, **options: Any) -> Rig:
         for name in ("a.log", "b.log"):  # so that lines are seen at once, not when names are looked for
             (tmp_path / name).touch()
-        joined = {"multiline_parser": [BLOCK]} if joined is None else joined
-        rigs.append(Rig(tmp_path, path, joined=joined, **{"read_from_head": True, **options}))
-        return rigs[-1]
+        return start(path, joined={"multiline_parser": [BLOCK]} if joined is None else joined, **options)
 
-    yield make
-    for rig in rigs:
-        rig.close()
+    return make
 
 
 def test_blocks_are_joined_over_reads_and_a_waiting_one_is_flushed(start: Start) -> None:

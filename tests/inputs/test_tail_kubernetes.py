@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,16 +52,8 @@ def kubelet(tmp_path: Path) -> Kubelet:
 
 
 @pytest.fixture
-def start(tmp_path: Path, kubelet: Kubelet) -> Iterator[Callable[[], Rig]]:
-    rigs: list[Rig] = []
-
-    def make() -> Rig:
-        rigs.append(Rig(tmp_path, "containers/*.log", tag="kube.*", read_from_head=True))
-        return rigs[-1]
-
-    yield make
-    for rig in rigs:
-        rig.close()
+def start(start: Callable[..., Rig], kubelet: Kubelet) -> Callable[[], Rig]:
+    return lambda: start("containers/*.log", tag="kube.*")
 
 
 def test_followed_through_rotations(kubelet: Kubelet, start: Callable[[], Rig]) -> None:

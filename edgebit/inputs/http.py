@@ -17,7 +17,8 @@ import re
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from edgebit.errors import ConfigError
-from edgebit.inputs.receiver import LISTEN, Added
+from edgebit.inputs.added import Added
+from edgebit.inputs.receiver import LISTEN
 from edgebit.net import listen
 from edgebit.net.http_server import JSON, HttpServer, Request, Response
 from edgebit.options import Option, boolean, duration, integer, mapping, size, string

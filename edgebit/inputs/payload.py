@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from edgebit.inputs.added import Added
 from edgebit.options import BadValue, Option, integer, plugin_ref, size, string
 from edgebit.plugin import LOG
 from edgebit.record import Shape, from_dict
@@ -16,11 +17,12 @@ from edgebit.wire.separator import SeparatorSplitter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from edgebit.options import Options
+    from edgebit.plugin import InputContext
     from edgebit.record import Record
-    from edgebit.stats import Counters
 
 MSG = Shape.of(("msg",))
 _ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "0": b"\0", "\\": b"\\", "a": b"\a", "b": b"\b", "f": b"\f",
@@ -55,6 +57,7 @@ def kilobytes(value: object) -> int:
 
 
 OPTIONS = (
+    Option("port", integer, 5170, "port to listen on; 0: any free one", minimum=0, maximum=65535),
     Option("format", ("json", "none"), "json", "json: objects one after the other; none: text up to the separator"),
     Option("separator", separator, b"\n", r'what ends a text, with escapes: ";", "\r\n", "\x03"',
            default_text=r"\n"),
@@ -68,10 +71,11 @@ OPTIONS = (
 
 
 class Payload:
-    """Splits what comes and makes records of it."""
+    """Splits what comes, makes records of it and hands them over."""
 
-    def __init__(self, opt: Options, stats: Counters) -> None:
-        self._parser, self._stats = opt.parser, stats
+    def __init__(self, opt: Options, ctx: InputContext) -> None:
+        self._ctx, self._parser = ctx, opt.parser
+        self._added = Added(opt.source_address_key) if opt.source_address_key else None
         self._json: bool = opt.format == "json" and opt.parser is None
         self._separator: bytes = opt.separator
         self.limit: int = opt.buffer_size or opt.chunk_size
@@ -82,9 +86,26 @@ class Payload:
             return JsonStream(self.limit, self._separator.decode("utf-8", "surrogateescape"))
         return SeparatorSplitter(self._separator, self.limit)
 
-    def datagrams(self, batch: list[bytes], counted: bool) -> tuple[list[Any], list[int], int]:
-        """The frames of datagrams, each of which is whole; how many each has given, if `counted`; how many were cut."""
-        if not (self._json or counted) and len(self._separator) == 1:
+    def take_datagrams(self, batch: list[bytes], sources: Iterable[str]) -> None:
+        """Datagrams, each of which is whole, and who sent each."""
+        frames, counts, cut = self._datagrams(batch)
+        each = (source for source, count in zip(sources, counts) for _ in range(count))
+        self.take(frames, each, sum(map(len, batch)), cut)
+
+    def take(self, frames: list[Any], sources: Iterable[str], raw: int, cut: int) -> None:
+        """What a splitter has given, without empty texts; who sent each, the bytes they came in, how many were cut."""
+        if cut:
+            self._ctx.stats.add("truncated", cut)
+        if not frames:
+            return
+        records = self._records(frames, self._ctx.clock.wall_ns())
+        if self._added is not None:
+            records = self._added(records, zip(sources))
+        self._ctx.emit(self._ctx.tag, records, raw)
+
+    def _datagrams(self, batch: list[bytes]) -> tuple[list[Any], list[int], int]:
+        """The frames of datagrams; how many each has given, if that is asked for; how many were cut."""
+        if not (self._json or self._added is not None) and len(self._separator) == 1:
             batch = [self._separator.join(batch)]  # the same texts, at a tenth of the cost
         frames: list[Any] = []
         counts = []
@@ -97,12 +118,11 @@ class Payload:
             counts.append(len(found))
         return frames, counts, splitter.truncated
 
-    def records(self, frames: list[Any], now_ns: int) -> list[Record]:
-        """What a splitter has given, as one record each. Empty texts must not be among them."""
+    def _records(self, frames: list[Any], now_ns: int) -> list[Record]:
         if self._parser is not None:
             records, misses = self._parser.parse_lines(frames, now_ns, LOG)
             if misses:
-                self._stats.add("unparsed", misses)
+                self._ctx.stats.add("unparsed", misses)
             return records  # type: ignore[no-any-return]  # an option's value is Any
         if not self._json:
             return [(now_ns, LOG, (text,)) for text in frames]
@@ -111,5 +131,5 @@ class Payload:
     def _other(self, value: Any, now_ns: int) -> Record:
         if isinstance(value, list):
             return (now_ns, MSG, (value,))
-        self._stats.add("unparsed")
+        self._ctx.stats.add("unparsed")
         return (now_ns, LOG, (value,))

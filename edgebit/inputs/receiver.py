@@ -14,7 +14,6 @@ from edgebit.net import listen
 from edgebit.net.stream import Stream
 from edgebit.options import Option, duration, integer, size, string
 from edgebit.plugin import READ_SIZE, Input
-from edgebit.record import Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from edgebit.loop import Timer
     from edgebit.options import Options
     from edgebit.plugin import InputContext
-    from edgebit.record import Record
 
     class Splitter(Protocol):
         """wire.framing.Splitter, whose frames may also be values."""
@@ -273,27 +271,3 @@ class _Connection:
                 break
             self._on_data(data)
         self._take(self._input.unfinished(self._splitter, self.source), 0)
-
-
-class Added:
-    """Adds fields to records of any shape: their names once, their values for each record."""
-
-    __slots__ = ("_longer", "_names")
-
-    def __init__(self, *names: str) -> None:
-        self._names = names
-        self._longer: dict[Shape, Shape] = {}  # a shape, and the one with the added names
-
-    def __call__(self, records: list[Record], columns: Iterable[tuple[str, ...]]) -> list[Record]:
-        """`columns`: for each record the values to add."""
-        longer = self._longer
-        return [
-            (time_ns, longer.get(shape) or self._lengthen(shape), values + added)
-            for (time_ns, shape, values), added in zip(records, columns)
-        ]
-
-    def _lengthen(self, shape: Shape) -> Shape:
-        longer = shape.derive(shape.names + self._names)
-        if shape.interned:  # there is a bounded number of those
-            self._longer[shape] = longer
-        return longer

@@ -12,7 +12,8 @@ from __future__ import annotations
 import socket
 
 from edgebit.errors import ConfigError
-from edgebit.inputs.receiver import CONNECTIONS, LISTEN, RECEIVE_BUFFER, SOURCE, Added, Receiver
+from edgebit.inputs.added import Added
+from edgebit.inputs.receiver import CONNECTIONS, LISTEN, RECEIVE_BUFFER, SOURCE, Receiver
 from edgebit.net import listen
 from edgebit.options import BadValue, Option, integer, plugin_ref, size, string
 from edgebit.plugin import READ_SIZE

@@ -8,9 +8,8 @@ but itself, empty lines don't stop a connection, and a line that is too long is 
 from __future__ import annotations
 
 from edgebit.inputs import payload
-from edgebit.inputs.receiver import CONNECTIONS, LISTEN, RECEIVE_BUFFER, SOURCE, Added, Receiver
+from edgebit.inputs.receiver import CONNECTIONS, LISTEN, RECEIVE_BUFFER, SOURCE, Receiver
 from edgebit.net import listen
-from edgebit.options import Option, integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ class Tcp(Receiver):
     patient = True
     OPTIONS = (
         LISTEN,
-        Option("port", integer, 5170, "port to listen on; 0: any free one", minimum=0, maximum=65535),
         *payload.OPTIONS,
         SOURCE,
         RECEIVE_BUFFER,
@@ -41,8 +39,7 @@ class Tcp(Receiver):
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         super().__init__(opt, ctx)
-        self._payload = payload.Payload(opt, ctx.stats)
-        self._added = Added(opt.source_address_key) if opt.source_address_key else None
+        self._payload = payload.Payload(opt, ctx)
 
     def bind(self) -> None:
         bound = listen.tcp(self.opt.listen, self.opt.port, self.opt.receive_buffer_size)
@@ -61,13 +58,6 @@ class Tcp(Receiver):
         return []
 
     def take(self, frames: list[Any], sources: Iterable[str], raw: int, cut: int) -> None:
-        if cut:
-            self.ctx.stats.add("truncated", cut)
         if "" in frames:
             frames = [frame for frame in frames if frame != ""]
-        if not frames:
-            return
-        records = self._payload.records(frames, self.ctx.clock.wall_ns())
-        if self._added is not None:
-            records = self._added(records, zip(sources))  # all are of the same connection
-        self.ctx.emit(self.ctx.tag, records, raw)
+        self._payload.take(frames, sources, raw, cut)

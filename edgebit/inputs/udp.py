@@ -8,9 +8,8 @@ in time are counted in `kernel_dropped`, and said.
 from __future__ import annotations
 
 from edgebit.inputs import payload
-from edgebit.inputs.receiver import LISTEN, RECEIVE_BUFFER, SOURCE, Added, Receiver
+from edgebit.inputs.receiver import LISTEN, RECEIVE_BUFFER, SOURCE, Receiver
 from edgebit.net import listen
-from edgebit.options import Option, integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ class Udp(Receiver):
     NAME = "udp"
     OPTIONS = (
         LISTEN,
-        Option("port", integer, 5170, "port to listen on; 0: any free one", minimum=0, maximum=65535),
         *payload.OPTIONS,
         SOURCE,
         RECEIVE_BUFFER,
@@ -38,23 +36,13 @@ class Udp(Receiver):
 
     def __init__(self, opt: Options, ctx: InputContext) -> None:
         super().__init__(opt, ctx)
-        self._payload = payload.Payload(opt, ctx.stats)
-        self._added = Added(opt.source_address_key) if opt.source_address_key else None
+        self._payload = payload.Payload(opt, ctx)
 
     def bind(self) -> None:
         bound = listen.udp(self.opt.listen, self.opt.port, self.opt.receive_buffer_size)
-        self.take_datagrams(
-            bound, min(self._payload.limit, 65536) + 1
-        )  # one more than is allowed shows that it was more
+        longest = min(self._payload.limit, 65536) + 1  # one more than is allowed shows that it was more
+        self.take_datagrams(bound, longest)
         self.check_receive_buffer(bound)
 
     def take_batch(self, batch: list[bytes], sources: Iterable[str]) -> None:
-        frames, counts, cut = self._payload.datagrams(batch, self._added is not None)
-        if cut:
-            self.ctx.stats.add("truncated", cut)
-        if not frames:
-            return
-        records = self._payload.records(frames, self.ctx.clock.wall_ns())
-        if self._added is not None:
-            records = self._added(records, [(s,) for s, count in zip(sources, counts) for _ in range(count)])
-        self.ctx.emit(self.ctx.tag, records, sum(map(len, batch)))
+        self._payload.take_datagrams(batch, sources)

@@ -56,7 +56,7 @@ class Http(Input):
         Option("successful_response_code", ("201", "200", "204"), "201", "the answer when all went well"),
         Option("success_header", mapping, [], "headers of that answer, a table; repeatable", multiple=True),
         Option("buffer_max_size", size, 4_000_000, "bytes of the longest body, as sent and as unpacked",
-               minimum=1024, maximum=256 << 20),
+               minimum=256, maximum=256 << 20),
         Option("buffer_chunk_size", size, 512_000, "without effect: as much is read as there is, up to 64 KiB"),
         Option("http2", boolean, True, "without effect: clients talk HTTP/1.1"),
         Option("add_remote_addr", boolean, False, "add the client's address: the first one of X-Forwarded-For, or who"

@@ -232,4 +232,4 @@ def test_health(run):
 
 
 def test_a_body_that_is_too_big_is_refused(run):
-    assert run(buffer_max_size="2K").post("/", b'{"v":"' + b"x" * 3000 + b'"}') == 413
+    assert run(buffer_max_size="1K").post("/", b'{"v":"' + b"x" * 3000 + b'"}') == 413

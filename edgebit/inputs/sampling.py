@@ -70,6 +70,9 @@ class Sampled(IntervalInput):
     def start_sampling(self) -> None:
         if self.PSUTIL and self.psutil is None:
             try:
+                from edgebit.net.lean import import_psutil
+
+                import_psutil()
                 import psutil
             except ImportError as error:
                 raise SourceError(f"cannot import psutil ({error}); install it: pip install psutil") from None

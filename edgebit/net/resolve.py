@@ -40,12 +40,18 @@ class _Lookup:
         self.since = 0.0  # when the thread took it (written by the thread); 0 while it is in the queue
 
 
+def _look_up(host: str, port: int, **how: Any) -> list[Any]:
+    """getaddrinfo, which loads the tables of international names (300 KB) for any text, but not for bytes."""
+    plain = host.isascii() and max(map(len, host.split("."))) < 64  # else text, for the better error
+    return socket.getaddrinfo(host.encode() if plain else host, port, **how)
+
+
 class Resolver:
     """See the module's docstring. `look_up` is getaddrinfo, or a test's own."""
 
     def __init__(self, loop: Loop, log: Log | None = None, timeout: float = TIMEOUT,
-                 look_up: Callable[..., list[Any]] = socket.getaddrinfo) -> None:  # fmt: skip
-        self._loop, self._log, self._timeout, self._look_up = loop, log, timeout, look_up
+                 look_up: Callable[..., list[Any]] | None = None) -> None:  # fmt: skip
+        self._loop, self._log, self._timeout, self._look_up = loop, log, timeout, look_up or _look_up
         self._lookups: dict[tuple[str, int], _Lookup] = {}
         self._cache: dict[tuple[str, int], list[Any]] = {}
         self._waiting = 0
@@ -57,7 +63,7 @@ class Resolver:
         """Call `done(addresses, "")` with getaddrinfo's list for a stream socket, or `done([], why)`: once, in a later
         turn, after at most the time-out. `owner` is who answers for an exception that `done` raises."""
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            found = _look_up(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except (OSError, UnicodeError):
             pass  # a name then
         else:

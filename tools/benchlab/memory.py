@@ -103,7 +103,7 @@ types = "volts:float amps:float energy:float"
         text += f'disk = {case.disk}\nsync = "never"\n' if case.storage != "memory" else ""
         if self.tls is not None:
             text = text.replace(
-                'plugin = "mqtt"', f'plugin = "mqtt"\ntls = true\ntls.ca_file = "{self.tls[0]}"\nhost = "localhost"'
+                'plugin = "mqtt"', f'plugin = "mqtt"\nhost = "localhost"\ntls.ca_file = "{self.tls[0]}"'
             )
         return text
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         name: str  # the instance: "tail.0" or the alias
         clock: Clock
         log: Log
-        stats: Counters  # this plugin's; names are in docs/stats.md
+        stats: Counters  # this plugin's
         hostname: str
         agent_id: str
         state_dir: str  # a directory of the agent's that survives restarts; "" if there is none

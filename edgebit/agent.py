@@ -70,7 +70,6 @@ class Agent:
         self.ready = False
         self._terminal = False  # started by a person, whose terminal may go away
         self.stopping = False
-        self._grace: Timer | None = None
         self._changed = False
         self.status = 0  # the exit code of a run that a plugin ended
         self.shared.changed = self._on_change
@@ -189,7 +188,7 @@ class Agent:
             step.stop()  # what they keep joins what is delivered now
         for route in self.pipeline.routes:
             route.sender.drain()
-        self._grace = self.loop.call_later(self._svc.grace, self.loop.stop)
+        self.loop.call_later(self._svc.grace, self.loop.stop)
 
     def close(self) -> None:
         """Close everything and account for what is left."""

@@ -68,6 +68,7 @@ class _Builder:
         self.parsers: dict[str, Parser] = {}
         self.multiline: dict[str, Definition] = {}
         self.patterns: dict[object, list[Pattern]] = {}  # of options, parsers and definitions
+        self.timed: dict[Options, list[Parser]] = {}  # those of its parsers that read times
         self.names: set[tuple[str, str]] = set()
         self.parts = Parts()
         self.memory = memory.Shares(0, (), 0)
@@ -255,6 +256,7 @@ class _Builder:
         owner = section.kind if section.plugin == section.kind else f"{section.kind} {section.plugin}"
         with compiled() as patterns:
             opt = read(table.options, section.settings, owner.replace("_", " "), section.where)
+        timed: list[Parser] = []
         for pattern in patterns:
             if pattern.warning:
                 setting = next((one for one in section.settings if pattern.text in str(one.value)), None)
@@ -277,7 +279,9 @@ class _Builder:
                 continue
             for one in found if isinstance(found, list) else [found]:
                 patterns += self.patterns.get(one, ())
-        self.patterns[opt] = patterns
+                if getattr(getattr(one, "opt", None), "time_format", None):
+                    timed.append(one)
+        self.patterns[opt], self.timed[opt] = patterns, timed
         return opt
 
     def find_parser(self, name: str, section: Section, option: Option) -> Parser:
@@ -318,8 +322,11 @@ class _Builder:
                            option.name)  # fmt: skip
 
     def attach(self, host: Host, plugin: Plugin, opt: Options) -> None:
-        """Give a host its plugin; texts that its regular expressions, those of its parsers included, gave up are counted."""
+        """Give a host its plugin. What its parsers and regular expressions give up is in its counters."""
         host.attach(plugin)
+        timed = self.timed[opt]
+        if timed:
+            host.stats.gauge("time_errors", lambda: sum(parser.time_errors for parser in timed))
         limited = [pattern for pattern in self.patterns[opt] if pattern.limit]
         if limited:
             host.stats.gauge("regex_given_up", lambda: sum(pattern.expired for pattern in limited))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import selectors
 import signal
 import socket
@@ -255,9 +254,3 @@ class Loop:
             self._wake_out.send(b"\0")
         except (BlockingIOError, OSError):
             pass  # full: a wake-up is already waiting; closed: nobody listens any more
-
-
-def nonblocking(fd: int) -> int:
-    """Set a descriptor non-blocking and return it."""
-    os.set_blocking(fd, False)
-    return fd

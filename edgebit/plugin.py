@@ -293,6 +293,8 @@ class Parser(Plugin):
     surrogate escapes.
     """
 
+    time_errors = 0  # lines so far whose time could not be read
+
     def __init__(self, name: str, opt: Options) -> None:
         self.name, self.opt = name, opt
 

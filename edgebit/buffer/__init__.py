@@ -15,4 +15,3 @@ Limits count what the process really holds: decoded records at their cost in mem
 """
 
 BLOCK, DROP_OLDEST, DROP_NEWEST = "block", "drop_oldest", "drop_newest"
-OVERFLOW = (BLOCK, DROP_OLDEST, DROP_NEWEST)

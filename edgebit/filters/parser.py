@@ -13,7 +13,7 @@ Records of the same time, which is a batch of lines that were read together, are
 
 from __future__ import annotations
 
-from edgebit.options import REQUIRED, Option, boolean, plugin_ref, string
+from edgebit.options import REQUIRED, Option, boolean, plugin_ref, without_effect
 from edgebit.plugin import Filter
 from edgebit.record import Shape
 from edgebit.record_accessor import descend, parse
@@ -42,7 +42,7 @@ class Parser(Filter):
         ),
         Option("reserve_data", boolean, False, "keep the other fields of the record"),
         Option("preserve_key", boolean, False, "with reserve_data: keep the parsed field, too"),
-        Option("unescape_key", string, "", "does nothing any more, as in Fluent Bit; a parser's decode_field_as does"),
+        *without_effect("as in Fluent Bit; a parser's decode_field_as unescapes", "unescape_key"),
     )
 
     def __init__(self, opt: Options, ctx: FilterContext) -> None:

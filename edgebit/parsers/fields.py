@@ -54,7 +54,6 @@ class FieldParser(Parser):
 
     def __init__(self, name: str, opt: Options) -> None:
         super().__init__(name, opt)
-        self.time_errors = 0  # lines whose time didn't fit the format
         self._time = _time_format(opt) if opt.time_format else None
         types = opt.types if TYPES_OPTION in self.OPTIONS else {}
         self._convert = {field: CONVERTERS[kind] for field, kind in types.items()}

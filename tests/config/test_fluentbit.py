@@ -89,6 +89,13 @@ def test_what_regular_expressions_give_up_is_counted_where_they_are_used(agent, 
     assert counted == {"dummy.0": None, "stdin.1": 1, "modify.0": 2, "stdout.0": None}
 
 
+def test_times_that_a_parser_can_not_read_are_counted_where_it_is_used(agent):
+    made = agent("[PARSER]\nName p\nFormat json\nTime_Key t\nTime_Format %s\n" + IO + "[INPUT]\nName stdin\nParser p\n")
+    made.inputs[1].plugin.opt.parser.parse_lines(['{"t":"soon"}', '{"t":"1700000000"}'], 0)
+    counted = [made.stats.counters("input", name).snapshot().get("time_errors") for name in ("dummy.0", "stdin.1")]
+    assert counted == [None, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

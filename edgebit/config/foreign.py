@@ -73,11 +73,14 @@ _KINDS: dict[str, dict[str, Foreign]] = {
         **_LOG,
         "threaded": _THREADS,
         "thread.*": _THREADS,
+        "workers": Foreign(_THREADS.advice, ("0", "1")),
         "routable": Foreign("an input whose records go nowhere; take it out instead", _ON, fatal=True),
         "rate_gate.*": Foreign("limit with a filter throttle, or let a full buffer hold the input back", fatal=True),
         "storage.pause_on_chunks_overlimit": Foreign("a full buffer always makes its inputs wait here; leave it out",
                                                      (*_ON, *_OFF)),
-        "host": _NET, "listen": _NET, "net.*": _NET,
+        "host": Foreign("has no effect on this input; where an input listens is said by Listen"),
+        "listen": Foreign("has no effect, because this input listens nowhere; leave it out"),
+        "net.*": Foreign("has no effect on inputs; leave it out"),
         "tls": _TLS_OFF, "tls.*": _TLS_OFF,
     },
     "filter": {**_LOG},
@@ -129,6 +132,7 @@ _PLUGINS: dict[tuple[str, str], dict[str, Foreign]] = {
         "http.read_idle_timeout": Foreign("response_timeout is the limit for the whole answer; leave it out"),
     },
     ("output", "mqtt"): _TLS,
+    ("output", "null"): {"format": _DETAIL, "json_date_*": _DETAIL},  # nothing is written
     ("output", "syslog"): _TLS,
     ("output", "tcp"): _TLS,
 }  # fmt: skip

@@ -54,7 +54,7 @@ class Dummy(Input):
         Option("interval_sec", integer, 0, "seconds between samples; takes the place of rate", minimum=0),
         Option("interval_nsec", integer, 0, "nanoseconds, added to interval_sec", minimum=0),
         Option("interval", duration, None, "time between samples; takes the place of rate and interval_sec"),
-        Option("samples", integer, 0, "end after so many samples; 0 is never", minimum=0),
+        Option("samples", integer, 0, "end after so many samples; 0 or -1 is never", minimum=-1),
         Option("copies", integer, 1, "records a sample", minimum=1, maximum=BATCH),
         Option("start_time_sec", integer, -1, "time of the first record, in seconds since the epoch; -1 is now"),
         Option("start_time_nsec", integer, -1, "nanoseconds, added to start_time_sec"),
@@ -73,6 +73,7 @@ class Dummy(Input):
         self._shape = Shape.of((*opt.dummy, opt.sequence_key) if opt.sequence_key else opt.dummy, opt.metadata)
         self._timer: Timer | None = None
         self._next = 0.0  # when the next sample is due
+        self._samples = max(opt.samples, 0)
         self._made = 0  # samples so far
         self._start_ns = -1  # time of the first record
         self._shift_ns = 0  # what to add to the wall clock so as to begin there
@@ -84,7 +85,7 @@ class Dummy(Input):
         self.resume()
 
     def resume(self) -> None:
-        if self._timer is None and (not self.opt.samples or self._made < self.opt.samples):
+        if self._timer is None and (not self._samples or self._made < self._samples):
             self._next = max(self._next, self.ctx.clock.monotonic())
             self._wait()
 
@@ -107,10 +108,10 @@ class Dummy(Input):
         # A timer set for this moment may be a hair early in floating point: a thousandth of a period is forgiven.
         due = int(late / self._period + 1.001) if late > -self._period else 0
         due = min(due, max(BATCH // self.opt.copies, 1))
-        if self.opt.samples:
-            due = min(due, self.opt.samples - self._made)
+        if self._samples:
+            due = min(due, self._samples - self._made)
         self._next += due * self._period
-        ended = self.opt.samples and self._made + due >= self.opt.samples
+        ended = self._samples and self._made + due >= self._samples
         if not ended:
             self._wait()  # before the records are handed over: that may pause us
         if due > 0:

@@ -69,6 +69,16 @@ def test_a_pause_leaves_no_gap_and_no_debt(ctx):
     dummy.close()
 
 
+@pytest.mark.parametrize("samples", [0, -1])
+def test_without_a_number_of_samples_it_goes_on(ctx, samples):
+    dummy = build(ctx, rate=10, samples=samples)
+    dummy.open()
+    ctx.loop.run_for(5)
+    assert len(ctx.records) == pytest.approx(50, abs=1)
+    assert not ctx.ended
+    dummy.close()
+
+
 def test_a_pause_while_a_batch_is_handed_over(ctx):
     dummy = build(ctx, rate=10)
     plain = ctx.emit
@@ -137,7 +147,7 @@ def test_bad_json_is_an_error_of_the_config(ctx, text):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [({"rate": 0}, "at least"), ({"interval": 0}, "more than 0"), ({"copies": 0}, "at least 1"),
-     ({"samples": -1}, "at least 0")],
+     ({"samples": -2}, "at least -1")],
 )  # fmt: skip
 def test_bad_options(ctx, settings, words):
     with pytest.raises(ConfigError, match=words):

@@ -7,8 +7,9 @@ such loops.
 
 The expression becomes an automaton with a state for each place in it that takes a character (Glushkov's), and edges for
 each way to go on. It is exponential exactly if from some state two different paths with the same text lead back to that
-state (Weber and Seidl, On the degree of ambiguity of finite automata, 1991); that is looked for in pairs of states. The
-degree is an upper bound. Two things make it closer to the truth: a possessive repeat of characters (``a*+``) is left only
+state (Weber and Seidl, On the degree of ambiguity of finite automata, 1991); that is looked for in pairs of states. Where
+nothing can be taken in two ways, as by ``(?:b*|c*)``, an edge that leads over it is there twice. The degree is an upper
+bound. Two things make it closer to the truth: a possessive repeat of characters (``a*+``) is left only
 before another character, and what stands at the end and can't fail (``.*$``) is never gone back into.
 
 Not exact, on the safe side: counted repeats of more than some copies are taken as unlimited, atomic groups as ordinary ones.
@@ -18,8 +19,19 @@ Reads the tree of `re`'s own parser. Pure.
 from __future__ import annotations
 
 import importlib
-import re
 from bisect import bisect_left
+
+from edgebit.regex_tree import (
+    LAST,
+    NO_NEWLINE,
+    REPEATS,
+    characters,
+    is_unlimited,
+    leading_run,
+    minus,
+    one_character,
+    without_tail,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,16 +39,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from edgebit.charsets import Ranges
+    from edgebit.regex_tree import Tree
 
-    Tree = list[tuple[Any, Any]]
     Edges = list[list[tuple[int, int]]]  # by state: (next state, characters as a mask)
 
-_LAST = 0x10FFFF
-_NO_NEWLINE: Ranges = [(0, 9), (11, _LAST)]
-_ALL: Ranges = [(0, _LAST)]
 _COPIES = 16  # of one character that a counted repeat is written out to
+_FEW = 6  # copies of a group that may overlap
 _STATES = 3000  # more, and the expression is refused as too large
 _PAIRS = 200_000
+_WAYS = 256  # of taking nothing; more, and the expression is refused as too large
 
 
 class Exponential(ValueError):
@@ -68,132 +79,10 @@ def judge(pattern: str, flags: int, anchored: bool) -> Verdict:
     parser = importlib.import_module("re._parser")
     parsed = parser.parse(pattern, flags)
     tree = list(parsed)
-    leading = None if anchored else _leading(tree, parsed.state.flags)
-    everywhere = leading is not None and _minus(_NO_NEWLINE, leading) == []
-    return Verdict(_Automaton(_without_tail(tree, parsed.state.flags), parsed.state.flags).degree(
+    leading = None if anchored else leading_run(tree, parsed.state.flags)
+    everywhere = leading is not None and minus(NO_NEWLINE, leading) == []
+    return Verdict(_Automaton(without_tail(tree, parsed.state.flags), parsed.state.flags).degree(
         anchored=anchored or everywhere, leading=leading is not None), leading)  # fmt: skip
-
-
-# -- sets of characters ----------------------------------------------------------------------------------------------
-
-
-def _minus(a: Ranges, b: Ranges) -> Ranges:
-    from edgebit.charsets import complement, intersection
-
-    return intersection(a, complement(b))
-
-
-def _characters(op: str, value: Any, flags: int) -> Ranges | None:
-    """What an element that takes one character takes; None for other elements."""
-    from edgebit.charsets import ESCAPES, complement, union
-
-    if op == "ANY":
-        return _ALL if flags & re.DOTALL else _NO_NEWLINE
-    negated = op == "NOT_LITERAL"
-    if op in ("LITERAL", "NOT_LITERAL"):
-        ranges = [(int(value), int(value))]
-    elif op == "IN":
-        ranges = []
-        for kind, what in value:
-            if kind.name == "NEGATE":
-                negated = True
-            elif kind.name == "RANGE":
-                ranges.append((int(what[0]), int(what[1])))
-            elif kind.name == "LITERAL":
-                ranges.append((int(what), int(what)))
-            else:  # a category
-                _, _, name = str(what).rpartition("_")
-                found = ESCAPES[{"DIGIT": "d", "SPACE": "s", "WORD": "w"}[name]]
-                ranges += complement(found) if "_NOT_" in str(what) else found
-    else:
-        return None
-    if flags & re.IGNORECASE:
-        for low, high in list(ranges):
-            for first, shift in ((65, 32), (97, -32)):
-                if low <= first + 25 and high >= first:
-                    ranges.append((max(low, first) + shift, min(high, first + 25) + shift))
-    return complement(ranges) if negated else union(ranges)
-
-
-def _one(tree: Any, flags: int) -> Ranges | None:
-    """The characters of a body that is one element taking one character, in any number of groups."""
-    while len(tree) == 1:
-        op, value = tree[0]
-        if op.name != "SUBPATTERN":
-            return _characters(op.name, value, flags)
-        flags = (flags | value[1]) & ~value[2]
-        tree = value[3]
-    return None
-
-
-_REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
-
-
-def _unlimited(high: Any) -> bool:
-    return int(high) >= 2**16
-
-
-def _leading(tree: Any, flags: int) -> Ranges | None:
-    """See Verdict. From any place inside a run of these characters, a match would begin at the start of the run as well."""
-    if _refers(tree):
-        return None
-    while len(tree):
-        op, value = tree[0]
-        if op.name == "SUBPATTERN":
-            flags = (flags | value[1]) & ~value[2]
-            tree = value[3]
-        elif op.name in _REPEATS and _unlimited(value[1]):
-            return _one(value[2], flags)
-        else:
-            return None
-    return None
-
-
-def _refers(tree: Any) -> bool:
-    """Whether there is a back-reference, which sees what exactly a group took, or a look-around."""
-    for op, value in tree:
-        name = op.name
-        if name in ("GROUPREF", "GROUPREF_EXISTS", "ASSERT", "ASSERT_NOT"):
-            return True
-        inner = (value[1] if name == "BRANCH" else [value[2]] if name in _REPEATS else [value[3]] if name == "SUBPATTERN"
-                 else [value] if name == "ATOMIC_GROUP" else [])  # fmt: skip
-        if any(map(_refers, inner)):
-            return True
-    return False
-
-
-def _without_tail(tree: Tree, flags: int) -> Tree:
-    """The elements without loops at the end that nothing can make go back."""
-    tree = list(tree)
-    at_end = False
-    if tree and tree[-1][0].name == "AT" and str(tree[-1][1]) == "AT_END" and flags & re.MULTILINE:
-        at_end = True
-        tree.pop()
-    while tree:
-        op, value = tree[-1]
-        if op.name == "SUBPATTERN":
-            inner_flags = (flags | value[1]) & ~value[2]
-            if at_end:  # the end of the line may only be tested right after a loop over all of it
-                last = value[3][-1:] if len(value[3]) else []
-                chars = _one(last[0][1][2], inner_flags) if last and last[0][0].name in _REPEATS else None
-                if chars is None or _minus(_NO_NEWLINE, chars):
-                    break
-            inner = _without_tail(list(value[3]), inner_flags)
-            tree[-1] = (op, (*value[:3], inner))
-            if inner:
-                break
-            tree.pop()
-        elif op.name in _REPEATS and (chars := _one(value[2], flags)) is not None and _unlimited(value[1]):
-            if at_end and (op.name == "MIN_REPEAT" or _minus(_NO_NEWLINE, chars)):
-                break
-            tree.pop()
-            if value[0]:
-                tree += value[2]
-                break
-        else:
-            break
-        at_end = False
-    return tree
 
 
 # -- the automaton ---------------------------------------------------------------------------------------------------
@@ -205,28 +94,37 @@ class _Part:
     first  (state, which of its characters)
     last   (state, which characters may follow)
     skip   which characters may follow if it takes nothing; 0: it takes something
+    ways   in how many ways it can take nothing
     """
 
-    __slots__ = ("first", "last", "skip")
+    __slots__ = ("first", "last", "skip", "ways")
 
-    def __init__(self, first: list[tuple[int, int]], last: list[tuple[int, int]], skip: int) -> None:
-        self.first, self.last, self.skip = first, last, skip
+    def __init__(self, first: list[tuple[int, int]], last: list[tuple[int, int]], skip: int, ways: int = 1) -> None:
+        if ways > _WAYS:
+            raise TooLarge
+        self.first, self.last, self.skip, self.ways = first, last, skip, ways if skip else 0
+
+    def optional(self, all: int) -> _Part:
+        """The same, but it can be left out: one more way to take nothing."""
+        return _Part(self.first, self.last, all, self.ways + 1)
 
 
 class _Automaton:
     def __init__(self, tree: Tree, flags: int) -> None:
-        points = {0, _LAST + 1}
+        points = {0, LAST + 1}
         self._collect(tree, flags, points)
         self._points = sorted(points)  # characters between two of these are alike
         self.all = (1 << (len(self._points) - 1)) - 1
         self.chars: list[int] = []  # by state
         self.edges: Edges = []
+        self.ahead = 0  # the highest degree of what looks ahead, which is searched at each character
+        self.loops = False
         self.start = self._sequence(tree, flags)
 
     def _collect(self, tree: Any, flags: int, points: set[int]) -> None:
         for op, value in tree:
             name = op.name
-            chars = _characters(name, value, flags)
+            chars = characters(name, value, flags)
             if chars is not None:
                 for low, high in chars:
                     points |= {low, high + 1}
@@ -235,7 +133,7 @@ class _Automaton:
             elif name == "BRANCH":
                 for branch in value[1]:
                     self._collect(branch, flags, points)
-            elif name in _REPEATS:
+            elif name in REPEATS:
                 self._collect(value[2], flags, points)
             elif name == "ATOMIC_GROUP":
                 self._collect(value, flags, points)
@@ -266,9 +164,10 @@ class _Automaton:
 
     def _then(self, a: _Part, b: _Part) -> _Part:
         self._connect(a.last, b.first)
-        first = a.first + [(state, mask) for state, chars in b.first if (mask := chars & a.skip)]
-        last = b.last + [(state, mask) for state, allowed in a.last if (mask := allowed & b.skip)]
-        return _Part(first, last, a.skip & b.skip)
+        first = [(state, mask) for state, chars in b.first if (mask := chars & a.skip)]
+        last = [(state, mask) for state, allowed in a.last if (mask := allowed & b.skip)]
+        # Two ways are enough to tell that there are several.
+        return _Part(a.first + first * min(a.ways, 2), b.last + last * min(b.ways, 2), a.skip & b.skip, a.ways * b.ways)
 
     def _sequence(self, tree: Any, flags: int) -> _Part:
         part = self._empty()
@@ -277,7 +176,7 @@ class _Automaton:
         return part
 
     def _element(self, name: str, value: Any, flags: int) -> _Part:
-        chars = _characters(name, value, flags)
+        chars = characters(name, value, flags)
         if chars is not None:
             mask = self._mask(chars)
             state = self._state(mask)
@@ -285,15 +184,18 @@ class _Automaton:
         if name == "SUBPATTERN":
             return self._sequence(value[3], (flags | value[1]) & ~value[2])
         if name == "ATOMIC_GROUP":
-            return self._sequence(value, flags)
+            part = self._sequence(value, flags)
+            return _Part(part.first, part.last, part.skip)
         if name == "BRANCH":
             parts = [self._sequence(branch, flags) for branch in value[1]]
             return _Part([f for p in parts for f in p.first], [e for p in parts for e in p.last],
-                         self.all if any(p.skip for p in parts) else 0)  # fmt: skip
-        if name in _REPEATS:
+                         self.all if any(p.skip for p in parts) else 0, sum(p.ways for p in parts))  # fmt: skip
+        if name in REPEATS:
             return self._repeat(name, value, flags)
         if name in ("ASSERT", "ASSERT_NOT"):
-            _Automaton(list(value[1]), flags).degree(anchored=True, leading=False)
+            ahead = _Automaton(list(value[1]), flags)
+            degree = ahead.degree(anchored=True, leading=False)
+            self.ahead = max(self.ahead, ahead.ahead + (degree if ahead.loops else 0))
             return self._empty()
         if name == "GROUPREF":  # any text, as far as can be told
             state = self._state(self.all)
@@ -305,8 +207,8 @@ class _Automaton:
 
     def _repeat(self, name: str, value: tuple[Any, Any, Any], flags: int) -> _Part:
         low, high, body = int(value[0]), int(value[1]), value[2]
-        chars = _one(body, flags)
-        unlimited = _unlimited(high)
+        chars = one_character(body, flags)
+        unlimited = is_unlimited(high)
         if chars is not None and (unlimited or high > _COPIES):
             mask = self._mask(chars)
             state = self._state(mask)
@@ -322,19 +224,35 @@ class _Automaton:
         if not unlimited and (len(self.chars) - before) * max(high, 1) <= 16 * _COPIES:
             return self._copies(part, low, high, body, flags)
         self._connect(part.last, part.first)
-        return _Part(part.first, part.last, part.skip if low else self.all)
+        if name == "POSSESSIVE_REPEAT":
+            return _Part(part.first, part.last, part.skip if low else self.all)
+        return part if low else part.optional(self.all)
 
     def _copies(self, part: _Part, low: int, high: int, body: Any, flags: int) -> _Part:
         """`part`, which is the first, and further ones of a counted repeat."""
         if not high:
             return self._empty()
+        if high > _FEW and _Automaton(list(body), flags).overlaps():
+            raise TooLarge
         parts = [part, *(self._sequence(body, flags) for _ in range(high - 1))]
         rest = self._empty()
         for i in range(high - 1, -1, -1):
             rest = self._then(parts[i], rest)
             if i >= low:
-                rest = _Part(rest.first, rest.last, self.all)
+                rest = rest.optional(self.all)
         return rest
+
+    def overlaps(self) -> bool:
+        """Whether many copies are nearly as bad as a loop that is exponential: (a?){30}a{30}, (a|aa){30}b."""
+        self.degree(anchored=True, leading=False)
+        if self.loops:  # what these do to copies is in the degree
+            return False
+        self._connect(self.start.last, self.start.first)
+        try:
+            self.degree(anchored=True, leading=False)
+        except Exponential:
+            return True
+        return self.start.ways > 0
 
     # -- the verdict -----------------------------------------------------------------------------------------------------
 
@@ -343,6 +261,7 @@ class _Automaton:
         loops = [
             loop for loop in self._components() if len(loop) > 1 or any(q == loop[0] for q, _ in self.edges[loop[0]])
         ]
+        self.loops = bool(loops)
         for loop in loops:
             self._unambiguous(loop)
         masks = [self._union(loop) for loop in loops]
@@ -361,7 +280,7 @@ class _Automaton:
                 exits = [edge for state in around for edge in self.edges[state] if home.get(edge[0]) != j]
                 if exits and self._cycling(loops[i], both) and i in self._reached(exits, both, home):
                     chain[i] = chain[j] + 1
-        return max(chain, default=1)
+        return max(chain, default=1) + self.ahead
 
     def _cycling(self, loop: list[int], allowed: int) -> set[int]:
         """The states of a loop that are still on its cycles with these characters alone."""

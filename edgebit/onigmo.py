@@ -46,7 +46,9 @@ _DELIMITED = re.compile(r"/(.*)/([imx]*)", re.DOTALL)
 
 _LIMITS = {1: 0, 2: 4096, 3: 400}  # by degree: longest text that is searched without a limit of time; 0: any
 _LIMIT = 150  # of even higher degrees
-_EXPONENTIAL = 16
+_EXPONENTIAL = (
+    16  # of these all texts have a limit of time, but longer ones don't keep so short ones from being searched
+)
 _PATIENCE = 0.25  # seconds of CPU time
 _PENALTY = 100
 
@@ -57,20 +59,32 @@ class Pattern:
     names     the named groups in order; group i of a match belongs to names[i - 1]. Empty if there are none, and then
               plain parentheses capture
     find      the first match in a text, or None. To be used rather than `regex`, which knows no limit
-    limit     longest text that is searched without a limit of CPU time, 0 if all are
+    limit     longest text that is searched without a limit of CPU time, 0 if all are; 16: none, it may be exponential
     expired   texts whose search was given up
     warning   for the user, if it can take exponential time; else empty
     regex     the compiled `re` pattern
     anchored  it can only match at the start of a line, so on text without a newline `regex.match` says it all
     """
 
-    __slots__ = ("_penalty", "_search", "anchored", "expired", "find", "limit", "names", "regex", "text", "warning")
+    __slots__ = (
+        "_penalty",
+        "_search",
+        "_spared",
+        "anchored",
+        "expired",
+        "find",
+        "limit",
+        "names",
+        "regex",
+        "text",
+        "warning",
+    )
 
     def __init__(self, text: str, regex: re.Pattern[str], names: tuple[str, ...], anchored: bool, limit: int = 0,
                  warning: str = "") -> None:  # fmt: skip
         self.text, self.regex, self.names, self.anchored = text, regex, names, anchored
         self.limit, self.warning = limit, warning
-        self.expired = self._penalty = 0
+        self.expired = self._penalty = self._spared = 0
         self._search: Callable[[str], re.Match[str] | None] = self._find_anchored if anchored else regex.search
         self.find = self._find_limited if limit else self._search
 
@@ -79,11 +93,11 @@ class Pattern:
         return self.regex.search(text) if found is None and "\n" in text else found
 
     def _find_limited(self, text: str) -> re.Match[str] | None:
-        if len(text) <= self.limit:
+        if len(text) <= self.limit and self.limit > _EXPONENTIAL:
             return self._search(text)
         from edgebit.cpu_limit import Expired, limited
 
-        if self._penalty:
+        if self._penalty and len(text) > self._spared:
             self._penalty -= 1
             self.expired += 1
             return None
@@ -91,6 +105,7 @@ class Pattern:
             return limited(self._search, text, _PATIENCE)
         except Expired:
             self._penalty = _PENALTY
+            self._spared = self.limit if len(text) > self.limit else -1
             self.expired += 1
             return None
 

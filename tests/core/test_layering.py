@@ -27,6 +27,7 @@ PURE = {
     "edgebit.record_accessor",
     "edgebit.onigmo",
     "edgebit.charsets",
+    "edgebit.regex_tree",
 }
 MAY = {
     "inputs": CONTRACTS | {"edgebit.wire", "edgebit.net", "edgebit.inputs", "edgebit.onigmo"},
@@ -50,7 +51,8 @@ MAY = {
     "match": set(),
     "charsets": set(),
     "cpu_limit": set(),
-    "backtracking": {"edgebit.charsets"},
+    "regex_tree": {"edgebit.charsets"},
+    "backtracking": {"edgebit.charsets", "edgebit.regex_tree"},
     "ruby_syntax": {"edgebit.charsets", "edgebit.options"},
     "onigmo": {
         "edgebit.charsets",

@@ -14,6 +14,7 @@ from edgebit.onigmo import compile_regex
 EXPONENTIAL = [
     r"(a+)+$", r"(a*)*b", r"(a|aa)+$", r"(\w+\s?)*$", r"(x+x+)+y", r"(?:a?b?)*c", r"^(([a-z])+.)+[A-Z]([a-z])+$",
     r"^(?:.|\s)*x$", r"(\d+|\w+)*:", r"([^,]*,?)+;", r"^(\s*\w+\s*)+$", r"^(?:[a-zA-Z0-9]+[._-]?)+@x", r"(?=(a+)+b)a",
+    r"^(a|a)*$", r"^(?:a(?:b*|c*))*$", r"^(?:c(?:a*)?)*x", r"(?:c(?:|))*x", r"(?i)^(é|Éx?)*$", r"^(?:foo|foo|bar)*$",
     r"(?i:(?:ab|A[A-Z])*)x", r"(?:\[(?:\\.|[^\]])*\])+x", r"(?:a{1,2})+b", r"(?>(a+)+)b", r"((?:ab|a|b)*c)*d",
 ]  # fmt: skip
 LINEAR = [
@@ -35,6 +36,23 @@ def test_exponential_ones_are_found(pattern):
 
     assert "can take exponential time" in found.warning
     assert found.limit == 16
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^(?:a(?:b?|c?)+)*$", r"^(?:(?:a|a)?){60}b", r"^(a?){30}a{30}$", r"(?:a|aa){30}b"]
+)
+def test_short_texts_are_bounded_too(pattern, monkeypatch):
+    monkeypatch.setattr(onigmo, "_PATIENCE", 0.02)
+    found = compile_regex(pattern)
+    begin = time.process_time()
+
+    assert [found.find("a" * n + "!") for n in (16, 14, 50, 59)] == [None] * 4
+    assert time.process_time() - begin < 1
+
+
+def test_looking_ahead_costs_at_each_character():
+    assert compile_regex(r"^(?:(?=[^x]*y)\w)*$").limit == 4096
+    assert compile_regex(r"(?=\d)\w+").limit == 0
 
 
 @pytest.mark.parametrize("pattern", LINEAR)

@@ -108,7 +108,7 @@ def test_what_a_filter_keeps_is_delivered_at_the_stop(run, tmp_path):
 def test_timer_that_raises_is_told_and_the_filter_goes_on_and_may_end_the_agent(run, tmp_path):
     agent, lines = run(Ticker)
     for host in agent.inputs:
-        host.plugin.opt.samples = 0  # for ever
+        host.plugin._samples = 0  # for ever
     assert agent.run(signals=False) == 7
     assert made[0].ticks >= 4
     assert sum("ValueError: a bad moment" in line for line in lines) >= 1

@@ -5,8 +5,9 @@ import pytest
 
 from edgebit.record import Shape
 
-# No time limit on a single example: on a busy machine or a small board, any of them may have to wait.
-hypothesis.settings.register_profile("edgebit", deadline=None)
+# No time limit on a single example: on a busy machine or a small board, any of them may have to wait. Half of the usual
+# number of them, for every run takes others; a property that needs more says so.
+hypothesis.settings.register_profile("edgebit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("edgebit")
 
 

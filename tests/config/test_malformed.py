@@ -1,7 +1,7 @@
 """Configurations that a person, an editor or a card has spoilt: a clear error or a good start, never a traceback.
 
-Good ones are cut off at every byte, and each of their lines is left out, doubled, cut, changed and moved; each time the
-agent is built of what is there, if it can be.
+Good ones are cut off at every third byte, and each of their lines is spoilt in six of many ways: left out, doubled, cut,
+changed, moved; each time the agent is built of what is there, if it can be. All is the same in every run.
 """
 
 import random
@@ -60,7 +60,7 @@ def lines_mutated(data, rng):
             [line[:at] + rng.choice(PIECES) + line[at:]], [line.rpartition(b" ")[0] + b" " + rng.choice(VALUES)],
             [rng.choice(lines)],
         ]  # fmt: skip
-        for new in spoilt:
+        for new in rng.sample(spoilt, 6):
             yield b"\n".join([*around[0], *new, *around[1]])
 
 
@@ -73,7 +73,7 @@ def test_good_ones_are_good(attempt, name):
 @pytest.mark.parametrize("name", GOOD)
 def test_cut_off_anywhere(attempt, name):
     data = GOOD[name]
-    assert {attempt(name, data[:end]) for end in range(len(data))} == {True, False}
+    assert {attempt(name, data[:end]) for end in range(0, len(data), 3)} == {True, False}
 
 
 @pytest.mark.slow  # some seconds of building agents

@@ -12,7 +12,7 @@ from e2e.harness import ROOT, Process, needs, wait_until
 
 from edgebit.errors import ConfigError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]
 
 GOOD = """\
 [[input]]

@@ -76,11 +76,11 @@ values = st.recursive(
     | st.floats(allow_nan=False)
     | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=5), inner, max_size=20),
-    max_leaves=30,
+    max_leaves=20,
 )
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=5), values, max_size=20), max_size=4))
+@given(st.lists(st.dictionaries(st.text(max_size=5), values, max_size=18), max_size=2))
 def test_everything_comes_back(records: list[dict[str, Any]]) -> None:
     data, at, found = make_format("msgpack").encode(chunk_of(*records)), 0, []
     while at < len(data):

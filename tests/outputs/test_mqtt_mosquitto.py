@@ -21,6 +21,7 @@ from fakes.delivery import FakeDelivery
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.every_python,
     pytest.mark.skipif(not MOSQUITTO or not shutil.which("mosquitto_sub"), reason="mosquitto is not installed"),
 ]
 

@@ -180,15 +180,15 @@ class _Builder:
         clocks = BufferClocks(self.shared.loop.clock)
         own = any(setting.key.lower() == "memory" for setting in section.buffer)
         total = buf.memory if own else self.memory.share
-        most_bodies = total // memory.IN_FLIGHT
-        limit = total - most_bodies
+        in_flight = total // memory.IN_FLIGHT
+        limit = total - in_flight - total // memory.LOST
         buffer = Buffer(limit, buf.overflow, stream_id, lost, buf.batch_size, clocks=clocks, max_age=buf.max_age)
         clock = self.shared.loop.clock.monotonic
         sender = Sender(name, output, format, buffer, flush=self.svc.flush, retry_limit=opt.retry_limit,
                         backoff=Backoff(opt.retry_first, opt.retry_cap, clock, self.shared.random),
                         call_later=lambda s, call: self.shared.loop.call_later(s, call), clock=clock, log=host.log,
                         trouble=host.delivery_trouble, stats=host.stats, lost=lost, crashed=host.crashed,
-                        most_bodies=most_bodies,
+                        most_bodies=in_flight // 2,  # while one is sent it is there twice
                         parking=DeadLetters(self.shared.state_dir, name, host.log))  # fmt: skip
         host.sender = sender
         route = Route(name, self.matcher(opt), buffer, sender)

@@ -2,8 +2,9 @@
 
     limit = WORK + a batch for each further input that reads in bulk + the memory of each output
 
-It bounds what comes on top of the process at rest. Of an output's memory IN_FLIGHT is for encoded batches on their way and
-the rest for the buffer, which counts decoded records at what they cost. docs/memory.md has what was measured.
+It bounds what comes on top of the process at rest. Of an output's memory an eighth is for encoded batches on their way, a
+sixteenth for what the allocator loses, and the rest for the buffer, which counts decoded records at what they cost.
+docs/memory.md has what was measured.
 
 It must not know plugins.
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 WORK = 1 << 20  # bytes for what a turn of the loop works on: a read, its records, a batch that is encoded or decoded
 DECODED = 7  # records of short lines take so many times the bytes that they were read from
 IN_FLIGHT = 8  # this part of an output's memory is for batches on their way
+LOST = 16  # and this for what the allocator loses between pieces of different sizes
 SMALLEST = 128 * 1024  # an output that gets a share gets this at least
 DEFAULT = 8 << 20  # an output's without a limit for all
 

@@ -134,7 +134,7 @@ class DiskBuffer(Buffer):
             chunk = self._read_stored()
             if chunk is not None:
                 self._stored_out = chunk
-                self._encode(self.chunk_size)  # it may have to be decoded now
+                self._encode(2 * self.chunk_size)  # it may have to be decoded now, with what that takes on the way
                 return chunk
         return super().read(flush)
 

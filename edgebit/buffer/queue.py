@@ -162,7 +162,7 @@ class Buffer:
         chunk = self._queue[self._out]
         self._out += 1
         if chunk.compacted:
-            self._encode(self.chunk_size)  # it may have to be decoded now
+            self._encode(2 * self.chunk_size)  # it may have to be decoded now, with what that takes on the way
         return chunk
 
     def rewind(self) -> None:

@@ -315,6 +315,9 @@ class _Builder:
         return self.multiline[name]
 
     def unknown(self, kind: str, name: str, known: list[str], section: Section, option: Option) -> ConfigError:
+        if any((own := one.given("name")) and own.value == name for one in self.config.sections[kind]):
+            return ConfigError(f'the {kind.replace("_", " ")} "{name}" can\'t be used, as its own section is wrong',
+                               place(section, option.name), option.name)  # fmt: skip
         near = nearest(name, known)
         where = f"[{kind.upper()}] section of a Parsers_File" if self.config.classic else f"[[{kind}]] section"
         hint = f'did you mean "{near}"?' if near else f"define it in a {where}"

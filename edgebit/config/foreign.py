@@ -84,6 +84,13 @@ _KINDS: dict[str, dict[str, Foreign]] = {
         "tls": _TLS_OFF, "tls.*": _TLS_OFF,
     },
     "filter": {**_LOG},
+    # Keys of parsers of another format: Fluent Bit takes them with any, and does nothing with them.
+    "parser": {
+        "types": Foreign("has no effect on this format: values have types already; a filter type_converter can change them"),
+        "regex": Foreign("has no effect on this format; leave it out, or say Format regex"),
+        "skip_empty_values": Foreign("has no effect on this format; leave it out"),
+        "logfmt_no_bare_keys": Foreign("has no effect on this format; leave it out"),
+    },
     "output": {
         **_LOG,
         "workers": Foreign("is not needed: deliveries overlap without threads, and batches stay in order; leave it out",

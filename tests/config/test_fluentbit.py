@@ -5,7 +5,7 @@ import pytest
 from edgebit import build, onigmo
 from edgebit.agent import Agent
 from edgebit.config import load
-from edgebit.errors import ConfigError
+from edgebit.errors import ConfigError, ConfigErrors
 from edgebit.log import Sink
 from edgebit.record import Shape
 
@@ -117,6 +117,19 @@ def test_errors_of_keys(agent, tmp_path, text, message):
     with pytest.raises(ConfigError) as error:
         agent(text)
     assert message in str(error.value)
+
+
+def test_keys_of_parsers_of_another_format_do_nothing(agent):
+    made = agent(IO.replace("dummy", "stdin\nParser j") + "[PARSER]\nName j\nFormat json\nTypes a:integer\nRegex ^x$\n")
+    assert made.inputs[0].plugin.opt.parser.parse('{"a":"1"}', 0)[2] == ("1",)
+
+
+def test_a_parser_that_is_wrong_is_not_said_to_be_missing(agent):
+    with pytest.raises(ConfigErrors) as error:
+        agent(IO.replace("dummy", "stdin\nParser p") + "[PARSER]\nName p\nFormat regex\nRegex (\n")
+    assert [str(one).partition(": ")[2][:30] for one in error.value.errors] == [
+        "regex: must be a regular expre", 'parser: the parser "p" can\'t b',
+    ]  # fmt: skip
 
 
 def test_tags_count_all_inputs_and_names_stay(agent):

@@ -389,9 +389,17 @@ class DiskBuffer(Buffer):
                 if not self._write(first):
                     return
                 continue
-            if first in self._unsynced and not self._sync():
-                return
+            if first in self._unsynced:
+                self._write_ahead(first.size)
+                if not self._sync():
+                    return
+                continue  # making room on disk may have dropped it
             self._evict_first()
+
+    def _write_ahead(self, size: int) -> None:
+        """Write more, up to a quarter of the limit, before a sync: it is to go soon, and needs none of its own then."""
+        while size < self.limit // 4 and (chunk := self._unplaced()) is not None and self._write(chunk):
+            size += chunk.size
 
     def _evict_first(self) -> None:
         """The oldest chunk in memory is durable on disk: forget it here. What was handed out stays handed out."""

@@ -263,8 +263,8 @@ class Buffer:
             self._compact(chunk)
 
     def _is_full(self) -> bool:
-        """More bytes would be over the limit, however few records remain decoded."""
-        return self.used - self._decoded + self._arenas > self.limit
+        """A chunk more as bytes could be over the limit, however few records remain decoded."""
+        return self.used - self._decoded + self._arenas + self.chunk_size // 4 > self.limit
 
     def _compact(self, chunk: Chunk) -> None:
         if not chunk.compacted:

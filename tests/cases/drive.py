@@ -65,6 +65,17 @@ def connect() -> socket.socket:
     return found
 
 
+def opened(name: str) -> None:
+    """Wait until the agent has a file open."""
+
+    def look() -> None:
+        fds = Path(f"/proc/{os.environ['AGENT_PID']}/fd")
+        if Path(name).resolve() not in [fd.resolve() for fd in fds.iterdir()]:
+            raise OSError
+
+    _patiently(look)
+
+
 def send_tcp(*parts: bytes, pause: float = 0.1) -> None:
     """Send the parts over one connection, with a pause after each."""
     with connect() as connection:

@@ -2,7 +2,8 @@
 
 A hint: without it, everything that is still there is delivered again, and what was dropped may be told again; nothing is
 ever lost by it. A slot is written again and again until it is synced; only then comes the other one's turn. So a cut
-harms at most what was written since the last sync. docs/buffer-format.md has the layout.
+harms at most what was written since the last sync. Where nobody syncs they take turns, so that a kill in the middle of a
+write leaves the one before, and not one whose segment is long used again. docs/buffer-format.md has the layout.
 """
 
 from __future__ import annotations
@@ -117,16 +118,17 @@ class CursorFile:
             self._files.unlink(self._path)
             self._file = self._files.create(self._path, 2 * SLOT)
 
-    def save(self, cursor: Cursor, sync: bool = False) -> int:
-        """Write it if it says something new, sync it if asked to; bytes written. Raises OSError."""
+    def save(self, cursor: Cursor, sync: bool = False, in_turns: bool = False) -> int:
+        """Write it if it says something new, sync it if asked to; bytes written. Raises OSError. `in_turns`: it isn't
+        synced as a rule, so the slots take turns."""
         try:
-            return self._save(cursor, sync or cursor.clean)
+            return self._save(cursor, sync or cursor.clean, in_turns)
         except OSError:
             self.failures += 1
             self._saved = None  # what was written may be gone
             raise
 
-    def _save(self, cursor: Cursor, sync: bool) -> int:
+    def _save(self, cursor: Cursor, sync: bool, in_turns: bool) -> int:
         if self._file is None or self.failures >= _FAILURES:
             return self._make_anew(cursor)
         state, written = cursor.state, 0
@@ -135,11 +137,14 @@ class CursorFile:
             cursor.writes += 1
             self._file.pwrite(cursor.pack(), self._slot * SLOT)
             self._saved, written = state, SLOT
+            if in_turns:
+                self._slot ^= 1
         if sync and not self.synced:
             self._file.sync()
             self.synced = True
             self.syncs += 1
-            self._slot ^= 1
+            if not in_turns:
+                self._slot ^= 1
         self.failures = 0
         return written
 

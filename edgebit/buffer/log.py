@@ -368,7 +368,7 @@ class Log(Directory):
         if clean is not None:
             self.cursor.clean = clean
         syncs = self._cursor_file.syncs
-        self.bytes_written += self._cursor_file.save(self.cursor, sync or self.told)
+        self.bytes_written += self._cursor_file.save(self.cursor, sync or self.told, not self.synced)
         self.syncs += self._cursor_file.syncs - syncs
         self.moved = self.told = False
 

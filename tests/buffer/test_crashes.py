@@ -129,6 +129,19 @@ def test_what_a_failed_sync_left_in_the_cache_only_is_written_again_by_the_next_
     assert saved > 5
 
 
+def test_kill_at_every_operation_of_a_buffer_that_is_never_synced():
+    """Also in the middle of a write of its cursor: the slot before is still true, its segment isn't used again."""
+    at, complete = 0, False
+    while not complete:
+        device = Device(0, spill=False, sync=None)
+        device.live([("put", 1, "a", 60), ("put", 34, "a", 400)], "kill")
+        story: list[tuple] = [("put", 27, "a", 60), ("drain",), ("put", 10, "a", 400)]
+        complete = device.live(story, "kill", at)
+        device.finish()
+        at += 1
+    assert at > 60
+
+
 # -- the witness is awake --------------------------------------------------------------------------------------------
 
 

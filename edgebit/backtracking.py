@@ -166,8 +166,10 @@ class _Automaton:
         self._connect(a.last, b.first)
         first = [(state, mask) for state, chars in b.first if (mask := chars & a.skip)]
         last = [(state, mask) for state, allowed in a.last if (mask := allowed & b.skip)]
-        # Two ways are enough to tell that there are several.
-        return _Part(a.first + first * min(a.ways, 2), b.last + last * min(b.ways, 2), a.skip & b.skip, a.ways * b.ways)
+        # Two ways are enough to tell that there are several; more would double with each element.
+        first = first if a.ways < 2 else [*dict.fromkeys(first)] * 2
+        last = last if b.ways < 2 else [*dict.fromkeys(last)] * 2
+        return _Part(a.first + first, b.last + last, a.skip & b.skip, a.ways * b.ways)
 
     def _sequence(self, tree: Any, flags: int) -> _Part:
         part = self._empty()

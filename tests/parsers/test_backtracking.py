@@ -123,6 +123,13 @@ def test_what_is_found_stays_the_same(pattern, text):
     assert (ours and ours.span()) == (plain and plain.span())
 
 
+def test_many_elements_that_may_take_nothing_are_judged_at_once():
+    begin = time.process_time()
+    assert compile_regex("^x" + "(?:b*|c*)" * 30 + "$").limit == 150
+    assert compile_regex("^(?:x" + "(?:b?|c?)" * 30 + ")*$").limit == 16
+    assert time.process_time() - begin < 1
+
+
 def test_too_large_ones_are_bounded_too():
     pattern = "(?:" + "|".join(f"{i}x{i}" for i in range(2000)) + ")*y"
 

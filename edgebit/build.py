@@ -253,9 +253,9 @@ class _Builder:
 
     def options(self, table: Table, section: Section) -> Options:
         """Typed options; parsers named by them are put in their place."""
-        owner = section.kind if section.plugin == section.kind else f"{section.kind} {section.plugin}"
+        owner = section.kind.replace("_", " ") + (f" {section.plugin}" if section.plugin != section.kind else "")
         with compiled() as patterns:
-            opt = read(table.options, section.settings, owner.replace("_", " "), section.where)
+            opt = read(table.options, section.settings, owner, section.where)
         timed: list[Parser] = []
         for pattern in patterns:
             if pattern.warning:

@@ -82,7 +82,9 @@ class _Reader:
 
     def section(self, kind: str, index: int, table: dict[str, Any]) -> Section:
         where = self.where(kind, index)
-        buffer = table.pop("buffer", None)
+        buffer = None
+        if kind == "output" or isinstance(table.get("buffer"), dict):  # the filter multiline has an option "buffer"
+            buffer = table.pop("buffer", None)
         if buffer is not None and (kind != "output" or not isinstance(buffer, dict)):
             raise ConfigError("belongs to an output, as [output.buffer]", self.where(kind, index, "buffer"), "buffer")
         if kind == "multiline_parser":  # there is but one plugin

@@ -178,3 +178,8 @@ def test_any_mutation_of_a_line_is_an_error_or_a_config(data):
         parse("\n".join(lines), "f.toml", {})
     except ConfigError as error:
         assert "f.toml" in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_an_option_may_be_called_as_the_table_of_outputs():
+    config = parse("[[filter]]\nplugin = 'multiline'\nbuffer = 'on'\n", "f.toml", {})
+    assert [(s.key, s.value) for s in config.sections["filter"][0].settings if s.key == "buffer"] == [("buffer", "on")]

@@ -119,12 +119,13 @@ class Route:
             if source not in self.held:
                 self.held[source] = None
                 source.hold()
-        elif source.patient and self.buffer.overflow == BLOCK and self.buffer.used > self.buffer.limit // 4:
+        elif source.patient and self.buffer.overflow == BLOCK and self.buffer.behind:
             self._let_output_go_first(source)
 
     def _let_output_go_first(self, source: Source) -> None:
         """A source that is faster than this process would fill the buffer though the collector keeps up, and what waits in
-        a full buffer costs: to be encoded, written, read, decoded. So who can wait does, while answers come quickly."""
+        a full buffer costs: to be encoded, written, read, decoded. So who can wait does, while answers come quickly: as
+        soon as a chunk waits behind one that is on its way, and before anything has to be encoded (queue.DECODED)."""
         if source not in self.yielding and self.sender.quick:
             self.yielding[source] = None
             source.hold()
@@ -132,7 +133,7 @@ class Route:
 
     def caught_up(self) -> bool:
         """Whether the inputs that wait for the output to catch up may go on."""
-        return self.buffer.used <= self.buffer.limit // 8 or not self.sender.quick
+        return not self.buffer.behind or not self.sender.quick
 
     def unpark(self) -> bool:
         """Append what is parked, as far as there is room. True if something moved."""

@@ -118,6 +118,10 @@ class DiskBuffer(Buffer):
     def ready(self) -> bool:
         return super().ready or self._stored_waits()
 
+    @property
+    def behind(self) -> bool:
+        return super().behind and not self._stored_waits()
+
     def _boundary(self) -> tuple[int, int] | None:
         """Where on disk the part begins that is in memory, too; None if no chunk in memory is written."""
         first = self._queue[0].place if self._queue else None

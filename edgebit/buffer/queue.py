@@ -148,6 +148,11 @@ class Buffer:
         return self._out < len(self._queue)
 
     @property
+    def behind(self) -> bool:
+        """A chunk waits in memory for those on their way, and no backlog on disk comes before it."""
+        return self._out < len(self._queue)
+
+    @property
     def waiting(self) -> bool:
         """Anything waits to be handed out, also chunks that still grow."""
         return bool(self._open) or self.ready

@@ -395,9 +395,8 @@ class DiskBuffer(Buffer):
                 continue
             if first in self._unsynced:
                 self._write_ahead(first.size)
-                if not self._sync():
-                    return
-                continue  # making room on disk may have dropped it
+                self._sync()
+                continue  # it may be dropped now, to make room on disk; or, if that failed, be in memory only again
             self._evict_first()
 
     def _write_ahead(self, size: int) -> None:

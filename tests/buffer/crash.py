@@ -111,6 +111,8 @@ class Witness:
     def crashed(self, end: str, faulty: bool) -> None:
         self.acked = set() if faulty else self._acked_after[end]
         self._acked_after = {"kill": self.acked, "cut": self.acked & self._acked_after["cut"]}
+        if faulty:  # what a failed sync left may be there after all, though it was dropped from memory since then
+            self._settled.clear()
         self._told = set(self._settled)
 
     def stopped(self) -> None:

@@ -142,6 +142,17 @@ def test_kill_at_every_operation_of_a_buffer_that_is_never_synced():
     assert at > 60
 
 
+def test_what_is_safe_on_disk_is_no_loss_when_a_later_sync_fails():
+    """Memory is full and nothing can be written any more: what a full segment's sync has saved leaves memory only."""
+    device = Device(0, spill=False, sync=0, overflow="drop_oldest")
+    put = ("put", 20, "a", 60)
+    device.live(
+        [put, put, put, ("fail", errno.EIO, "pwrite"), put, ("fail", errno.EIO, "sync"), ("put", 56, "a", 150)], "cut"
+    )
+    assert not device.witness.lost
+    device.finish()
+
+
 # -- the witness is awake --------------------------------------------------------------------------------------------
 
 

@@ -117,7 +117,7 @@ def test_kill_nine_at_random_moments_loses_no_line_and_doubles_none(tmp_path):
         collecting = collecting or Process(tmp_path, *collect, name="collect")
         with running(tmp_path, "run", "-c", str(config), name="last") as process:
             process.wait_log("ready")
-            wait_until(lambda: lines_in(got) >= LINES, 60, "all lines")
+            wait_until(lambda: lines_in(got) >= LINES, 120, "all lines")
             assert process.stop() == 0
         assert collecting.stop() == 0
     finally:

@@ -16,8 +16,8 @@ from edgebit.config.model import Section
 from edgebit.deadletter import DeadLetters
 from edgebit.errors import ConfigError, ConfigErrors, StateError, nearest, reason
 from edgebit.log import Log, Trouble
-from edgebit.onigmo import compiled
 from edgebit.options import Option, Options, Setting, multiline_ref, plugin_ref, read
+from edgebit.patterns import compiled
 from edgebit.pipeline import FilterStep, Pipeline, Route
 from edgebit.plugin import Filter, Input, Parser, Plugin
 from edgebit.sender import BUFFER_OPTIONS, Sender

@@ -30,8 +30,8 @@ Pure: no I/O, no clock. Syntax: Onigmo's doc/RE, ONIG_SYNTAX_RUBY.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 
+from edgebit import patterns
 from edgebit.backtracking import Exponential, TooLarge, judge
 from edgebit.charsets import rendered
 from edgebit.options import BadValue
@@ -39,16 +39,14 @@ from edgebit.ruby_syntax import Translator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _DELIMITED = re.compile(r"/(.*)/([imx]*)", re.DOTALL)
 
 
 _LIMITS = {1: 0, 2: 4096, 3: 400}  # by degree: longest text that is searched without a limit of time; 0: any
 _LIMIT = 150  # of even higher degrees
-_EXPONENTIAL = (
-    16  # of these all texts have a limit of time, but longer ones don't keep so short ones from being searched
-)
+_EXPONENTIAL = 16  # of these all texts have a limit; longer ones don't keep so short ones from being searched
 _PATIENCE = 0.25  # seconds of CPU time
 _PENALTY = 100
 
@@ -113,22 +111,6 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
 
-_compiled: list[Pattern] = []
-
-
-@contextmanager
-def compiled() -> Iterator[list[Pattern]]:
-    """The patterns that are compiled in the block: who reads a plugin's options learns which ones it will search with,
-    wherever it keeps them."""
-    global _compiled
-    found: list[Pattern] = []
-    before, _compiled = _compiled, found
-    try:
-        yield found
-    finally:
-        _compiled = before
-
-
 def compile_regex(value: object) -> Pattern:
     """Translate and compile ``pattern``, ``/pattern/`` or ``/pattern/flags`` (flags i, m, x; others make the whole text
     the pattern, as in Fluent Bit). Fit to be the type of an Option. Raises BadValue."""
@@ -158,8 +140,7 @@ def compile_regex(value: object) -> Pattern:
     except Exponential as error:
         limit, warning = _EXPONENTIAL, _exponential(translator.repeated, frozenset(flags), error.sample)
     pattern = Pattern(value, regex, tuple(translator.names), anchored, limit, warning)
-    if _compiled is not None:
-        _compiled.append(pattern)
+    patterns.note(pattern)
     return pattern
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from edgebit import registry, sender
 from edgebit.errors import ConfigError
 from edgebit.log import LEVELS
-from edgebit.onigmo import compile_regex
 from edgebit.options import REQUIRED, Option, Setting, boolean, duration, read, size, string
 from edgebit.plugin import Format, Output
 
@@ -18,6 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from edgebit.config.model import Config, Section
     from edgebit.plugin import Plugin
+
+
+def _regex(value: object) -> object:
+    from edgebit.onigmo import compile_regex  # half a megabyte, for those who have one
+
+    return compile_regex(value)
+
 
 SERVICE_OPTIONS = (
     Option("flush", duration, 1.0, "longest time that a record waits for its batch to fill up", minimum=0.001),
@@ -43,7 +49,7 @@ _PLUGIN = Option("plugin", string, REQUIRED, "the plugin's name")
 _ALIAS = Option("alias", string, "", "a name for logs and statistics instead of PLUGIN.N")
 _MATCH = (
     Option("match", string, "", 'tags to take, "*" is any run of characters; by default all'),
-    Option("match_regex", compile_regex, None, "tags to take, as a regular expression from the tag's start"),
+    Option("match_regex", _regex, None, "tags to take, as a regular expression from the tag's start"),
 )
 INPUT_OPTIONS = (_PLUGIN, Option("tag", string, "", "tag of the records; by default PLUGIN.N"), _ALIAS)
 FILTER_OPTIONS = (_PLUGIN, _ALIAS, *_MATCH)

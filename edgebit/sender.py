@@ -437,7 +437,13 @@ class Sender:
             self._left.pop(_key(first), None)
             self.buffer.ack(first)
         self.buffer.rewind()
-        self._trouble.begin(f"cannot deliver: {why}", "trying again until it works; records wait in the buffer")
+        if self.retry_limit is None:
+            then = "trying again until it works; records wait in the buffer"
+        elif self.retry_limit:
+            then = f"a batch is tried again {self.retry_limit} times, then dropped and counted (retry_limit)"
+        else:
+            then = "such batches are dropped and counted, not tried again (retry_limit)"
+        self._trouble.begin(f"cannot deliver: {why}", then)
         delay = self._backoff.failed(after or 0.0)
         if self.draining:
             delay = min(delay, 1.0)

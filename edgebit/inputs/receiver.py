@@ -102,8 +102,8 @@ class Receiver(Input):
         self.paused = False
         try:
             self.bind()
-        except BaseException:
-            self.close()  # of two sockets the first may be open
+        except BaseException:  # whatever it is goes on: of two sockets the first may be open
+            self.close()
             raise
         self._timer = self.ctx.call_later(_EVERY, self._tick)
 

@@ -242,6 +242,24 @@ def test_retry_limit_gives_the_batch_up_and_counts_it(bench):
     assert b.output.got[-1] == ("t", 6, 1)
 
 
+@pytest.mark.parametrize(
+    ("limit", "then"),
+    [
+        (None, "trying again until it works"),
+        (2, "tried again 2 times, then dropped"),
+        (0, "not tried again (retry_limit)"),
+    ],
+)
+def test_the_log_says_what_becomes_of_what_cannot_be_delivered(bench, limit, then):
+    b = bench(limit=limit)
+    b.append(1)
+    b.loop.run_until(lambda: b.output.pending, 200)
+    b.output.answer("retry", "no")
+    b.loop.run_for(5)
+    (line,) = [line for line in b.lines if "cannot deliver: no" in line]
+    assert then in line
+
+
 @pytest.mark.parametrize("bad", [0, 3, 7, 12])
 def test_rejected_batch_is_split_until_the_bad_record_is_alone(bench, bad):
     b = bench()

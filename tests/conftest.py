@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import os
+
 import hypothesis
 import pytest
 
@@ -7,7 +9,8 @@ from edgebit.record import Shape
 
 # No time limit on a single example: on a busy machine or a small board, any of them may have to wait. Half of the usual
 # number of them, for every run takes others; a property that needs more says so.
-hypothesis.settings.register_profile("edgebit", deadline=None, max_examples=50)
+# CI tries the same examples each time, so that it tells about a change and not about luck; elsewhere they are new ones.
+hypothesis.settings.register_profile("edgebit", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("edgebit")
 
 

@@ -187,7 +187,8 @@ class Directory:
                 if end or not behind:
                     break
             for at, header in reversed(behind):
-                segment.file.pwrite(bytes(len(format.MAGIC)), at)
+                # All of the header: of a write that is torn later, the first bytes alone would make an old one whole again.
+                segment.file.pwrite(bytes(format.HEADER_SIZE), at)
                 if header.flags & format.SYNCED:
                     segment.file.sync()
             if behind:

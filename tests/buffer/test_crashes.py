@@ -129,6 +129,16 @@ def test_what_a_failed_sync_left_in_the_cache_only_is_written_again_by_the_next_
     assert saved > 5
 
 
+def test_a_torn_write_makes_no_wiped_chunk_whole_again():
+    """All chunks begin with the same bytes: of the new one only those are on the medium, and behind them the old one."""
+    first, second = (
+        [("put", 28, "a", 60)],
+        [("put", 41, "a", 150), ("put", 13, "a", 60), ("read",), ("put", 49, "a", 60)],
+    )
+    device = Device(2814, spill=False, sync=0, overflow="block")
+    tell(device, [(first, "kill", None), (second, "cut", 76), ([("put", 26, "a", 150)], "cut", None)])
+
+
 def test_kill_at_every_operation_of_a_buffer_that_is_never_synced():
     """Also in the middle of a write of its cursor: the slot before is still true, its segment isn't used again."""
     at, complete = 0, False

@@ -162,6 +162,9 @@ INSTEAD: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
+PLANNED = ("forward",)  # of these: what is to come
+
+
 def find(kind: str, name: str, where: str = "", key: str = "") -> type[Plugin]:
     """The class of a plugin, imported now. Raises ConfigError naming the nearest one."""
     table = PLUGINS[kind]
@@ -170,7 +173,8 @@ def find(kind: str, name: str, where: str = "", key: str = "") -> type[Plugin]:
         instead = INSTEAD.get(kind, {}).get(name.lower())
         if instead is not None:
             hint = f"; {instead}" if instead else ""
-            raise ConfigError(f"Fluent Bit's {kind} {name.lower()} is not in edgebit{hint}", where, key)
+            yet = " yet" if name.lower() in PLANNED else ""
+            raise ConfigError(f"Fluent Bit's {kind} {name.lower()} is not in edgebit{yet}{hint}", where, key)
         near = nearest(name, list(table))
         hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(sorted(table))}"
         raise ConfigError(f'no {kind} is called "{name}"; {hint}', where, key)

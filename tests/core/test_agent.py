@@ -293,7 +293,7 @@ BROKEN = [
     ("[[input]]\nplugin='tial'\n[[output]]\nplugin='sink'",
      'f.toml:2: plugin: no input is called "tial"; did you mean "tail"?'),
     ("[[input]]\nplugin='Forward'\n",
-     "Fluent Bit's input forward is not in edgebit; let the sender use its http"),
+     "Fluent Bit's input forward is not in edgebit yet; let the sender use its http"),
     (BASIC + "[[filter]]\nplugin='grepp'\n", 'no filter is called "grepp"; did you mean "grep"?'),
     (BASIC + "[[parser]]\nname='p'\nformat='regx'\n", 'no parser is called "regx"; did you mean "regex"?'),
     (BASIC.replace("tag='t'", "devise='x'"), 'f.toml:3: devise: input script has no such option; did you mean "device"?'),

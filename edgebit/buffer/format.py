@@ -21,6 +21,7 @@ MAGIC = b"EDGB"
 #          stream, use, records before, wall ns, boot-time ns, boot id, payload crc32, header crc32
 _HEADER = Struct("<4sBBHIIIQ8sQQqQ8sII")
 HEADER_SIZE = 84
+USE_AT = 36  # where `use` is in a header
 assert _HEADER.size == HEADER_SIZE  # it is on disk: never change it, add a version
 _CRC = Struct("<I")
 CONTINUES = 1  # flag: the batch that this chunk is of goes on in the next one; without its end it counts as not written

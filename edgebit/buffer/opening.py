@@ -201,6 +201,9 @@ class Directory:
         if self._used and end:
             self._active = self._used[-1]
             self._active.end = end
+            self._active.wipe_headless(end)
+        for segment in self._free:
+            segment.wipe_start()
 
     def _begin(self, segment: Segment) -> int:
         """Where in it what is not acknowledged begins."""

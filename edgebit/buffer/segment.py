@@ -108,6 +108,35 @@ class Segment:
         for place, header in self.headers(at):
             yield place, header, self.payload(place, header) is not None
 
+    def wipe_headless(self, at: int) -> None:
+        """Zero what, from `at` on, may be a chunk of this use that lacks its first bytes, and sync it. All chunks begin with
+        the same bytes: a new one at the same place, of which only those reach the medium, would make it whole."""
+        mark, start = self.use.to_bytes(8, "little"), at
+        while start + format.HEADER_SIZE <= self.size:
+            block = self.file.pread(_SEARCH, start)
+            first, last = block.find(mark, format.USE_AT), block.rfind(mark)
+            if first >= 0:
+                # Nothing here is worth keeping: one write, wherever the mark may be by accident.
+                begin, end = start + first - format.USE_AT, start + last - format.USE_AT + format.HEADER_SIZE
+                self.file.pwrite(bytes(min(end, self.size) - begin), begin)
+                self.file.sync()
+            if len(block) < _SEARCH:
+                break
+            start += _SEARCH - format.HEADER_SIZE
+        self.forget_block()
+
+    def wipe_start(self) -> None:
+        """The same for the first chunk of a segment that is free, whatever its use was."""
+        start = self.file.pread(format.HEADER_SIZE, 0)
+        try:
+            headless = self.header(0) is None and any(start)
+        except format.UnknownVersion:
+            return
+        if headless:
+            self.file.pwrite(bytes(len(start)), 0)
+            self.file.sync()
+            self.forget_block()
+
     def forget_block(self) -> None:
         """The file was written: what was read of it may be old."""
         self._block = b""

@@ -10,13 +10,14 @@ import errno
 import os
 
 import pytest
+from books import Books
 from crash import Device, Life
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from edgebit.buffer.disk import DiskBuffer
 from edgebit.buffer.segment import Segment
-from fakes.files import SimFile
+from fakes.files import SimFile, SimFiles
 
 CRASHES = int(os.environ.get("EDGEBIT_CRASHES", "2000"))
 SEGMENT = 4096
@@ -137,6 +138,59 @@ def test_a_torn_write_makes_no_wiped_chunk_whole_again():
     )
     device = Device(2814, spill=False, sync=0, overflow="block")
     tell(device, [(first, "kill", None), (second, "cut", 76), ([("put", 26, "a", 150)], "cut", None)])
+
+
+def test_a_torn_write_makes_no_chunk_whole_that_lacked_its_first_bytes():
+    """Nobody sees that one, and so nobody wipes it: it was not synced, and all but those bytes is on the medium."""
+    device = Device(1024, spill=False, sync=0, overflow="drop_oldest")
+    tell(device, [([("put", 49, "a", 60)] * 4, "cut", None), ([("put", 20, "a", 60)], "cut", None)])
+
+
+@pytest.mark.parametrize("first", [20, 3400], ids=["behind another", "first of a segment"])
+def test_whatever_first_bytes_a_chunk_lacks(first):
+    """The same for each number of bytes up to the stream, which is another one after each cut."""
+    for lacking in range(1, 30):
+        books = Books(SimFiles(), disk=5 * SEGMENT, limit=24 * 1024, sync=0, spill=False)
+        books.open()
+        books.put(size=first)
+        books.wait(1)
+        before = contents(books)
+        books.put(size=700)
+        books.wait(1)
+        name, at = changed(before, contents(books))
+        written = contents(books)[name]
+        cut(books, before | {name: written[:at] + bytes(lacking) + written[at + lacking :]})
+        books.open()
+        before = contents(books)
+        books.put(size=700)
+        books.wait(1)
+        assert changed(before, contents(books)) == (name, at)
+        torn = contents(books)[name][: at + lacking] + before[name][at + lacking :]
+        cut(books, before | {name: torn})
+        books.open()
+        assert books.take_all() == [1], f"{lacking} bytes"
+        assert not books.losses
+
+
+def contents(books: Books) -> dict[str, bytes]:
+    return {name: books.files.read(f"{books.directory}/{name}") for name in books.files.listdir(books.directory)}
+
+
+def changed(before: dict[str, bytes], after: dict[str, bytes]) -> tuple[str, int]:
+    """The segment that was written, and where that begins."""
+    for name in before:
+        if name.endswith(".seg") and before[name] != after[name]:
+            return name, next(i for i in range(SEGMENT) if before[name][i] != after[name][i]) // 8 * 8
+    raise AssertionError("nothing was written")
+
+
+def cut(books: Books, left: dict[str, bytes]) -> None:
+    """The power goes, and this is on the medium."""
+    books.files.cut()
+    for name, data in left.items():
+        file = books.files.open(f"{books.directory}/{name}")
+        file.pwrite(data, 0)
+        file.sync()
 
 
 def test_kill_at_every_operation_of_a_buffer_that_is_never_synced():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from edgebit.buffer import DROP_NEWEST
 from edgebit.errors import reason
 from edgebit.formats.dates import iso8601
 from edgebit.ledger import TAG, Entry, Ledger
@@ -100,6 +101,9 @@ class Reporter:
         else:
             shape, values = _SHAPE, (entry.who, entry.stream, entry.reason, count, first, last, entry.count)
         records = [(self._loop.clock.wall_ns(), shape, values)]
+        size = records_size(records)
+        if route.buffer.overflow == DROP_NEWEST and not route.buffer.has_room(size):
+            return False  # it would be dropped, which is one more loss to tell
         told = list(span)
         self._on_its_way.append(told)
 
@@ -108,7 +112,7 @@ class Reporter:
             self._ledger.reported(entry, told)
 
         receipt = Receipt(safe)
-        taken = route.buffer.append(TAG, records, records_size(records), receipt)
+        taken = route.buffer.append(TAG, records, size, receipt)
         if not taken:
             self._on_its_way.remove(told)
             return False

@@ -244,6 +244,11 @@ class Buffer:
 
     # -- when it is full ---------------------------------------------------------------------------------------------
 
+    def has_room(self, size: int) -> bool:
+        """Whether records that cost `size` bytes together would be taken now, and none dropped for them."""
+        need = size + Chunk.OVERHEAD
+        return self._fits(need) or self._make_room(need)
+
     def _fits(self, need: int) -> bool:
         """Whether there is room for so many more bytes of decoded records."""
         return self.used + max(need, self._arenas - self._decoded + Chunk.OVERHEAD) <= self.limit

@@ -50,7 +50,7 @@ class Script(Input):
 
 
 class Sink2(Output):
-    """An output that keeps texts; `up` says whether it takes them."""
+    """An output that keeps texts; `up` says whether it takes them, `slow` that it answers at `answer` only."""
 
     NAME = "sink"
     local = True  # records wait in memory
@@ -60,9 +60,13 @@ class Sink2(Output):
         super().__init__(opt, ctx)
         self.up, self.texts, self.chunks, self.closed = True, [], [], False
         self.agents = []
+        self.slow, self.unanswered = False, []
         self.made.append(self)
 
     def deliver(self, delivery):
+        if self.slow:
+            self.unanswered.append(delivery)
+            return
         if not self.up:
             delivery.retry("connection refused")
             return
@@ -70,6 +74,12 @@ class Sink2(Output):
         self.agents.append(delivery.agent_id)
         self.texts += [record[2][0] for record in delivery.chunk.records]
         delivery.delivered()
+
+    def answer(self):
+        self.slow = False
+        unanswered, self.unanswered = self.unanswered, []
+        for delivery in unanswered:
+            self.deliver(delivery)
 
     def close(self):
         self.closed = True

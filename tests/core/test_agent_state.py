@@ -201,6 +201,22 @@ def test_losses_during_an_outage_are_told_once_when_it_ends(make):
     assert len(told) <= 3
 
 
+def test_a_report_of_losses_waits_for_room_in_a_full_buffer_instead_of_being_lost(make):
+    agent, script, sink = start(make, "memory", "memory='16KiB'\noverflow='drop_newest'")
+    sink.slow = True
+    for i in range(300):
+        script.send(f"{i:0200d}")
+    agent.fake.run_for(1.5)
+    lost = agent.stats.ledger.entries[next(iter(agent.stats.ledger.entries))]
+    before = lost.count
+    agent.fake.run_for(60)
+    assert lost.count == before > 0
+    sink.answer()
+    agent.fake.run_for(60)
+    told = [r[2] for chunk in sink.chunks for r in chunk.records if chunk.tag == "edgebit.loss"]
+    assert sum(t[3] for t in told) == before
+
+
 def told_of_inputs(sink):
     return [dict(zip(r[1].names, r[2])) for chunk in sink.chunks for r in chunk.records if r[1].names[0] == "input"]
 

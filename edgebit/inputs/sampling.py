@@ -70,7 +70,7 @@ class Sampled(IntervalInput):
     def start_sampling(self) -> None:
         if self.PSUTIL and self.psutil is None:
             try:
-                from edgebit.net.lean import import_psutil
+                from edgebit.inputs.lean import import_psutil
 
                 import_psutil()
                 import psutil

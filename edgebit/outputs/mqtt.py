@@ -18,16 +18,17 @@ import os
 from collections import deque
 
 from edgebit.net.connect import Connector
+from edgebit.net.mqtt import Session
 from edgebit.net.tls import TLS_OPTIONS, ClientTLS
 from edgebit.options import BadValue, Option, boolean, duration, integer, size, string
 from edgebit.plugin import Output, SourceError
+from edgebit.wire import mqtt as wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
     from edgebit.loop import Timer
-    from edgebit.net.mqtt import Session
     from edgebit.options import Options
     from edgebit.plugin import Context, Delivery
 
@@ -35,7 +36,7 @@ ENOUGH = 65536  # bytes waiting for the kernel at which no further message is ma
 IDLE_RETRY = 30.0  # seconds; with nothing to deliver, only the status topic is waiting
 SHORT_LIFE = 60.0  # seconds; connections that the broker closes sooner than this, one after the other, have a reason
 MAX_TOPICS = 256  # tags whose topic is remembered
-HEADER = 16  # bytes at most around topic, body and properties: type, lengths, packet identifier
+HEADER = 14  # bytes and some at most around topic, properties and body: type, lengths, packet identifier
 
 # PUBACK codes (MQTT 5.0, 3.4.2.1) that are about the message itself; the others may pass or be mended by a person.
 _REJECTED = {0x90, 0x95, 0x99}  # topic name invalid, packet too large, payload format invalid
@@ -96,7 +97,7 @@ class Mqtt(Output):
         self._port = opt.port or (8883 if opt.tls else 1883)
         self._tls = ClientTLS(opt)
         self._status = self._fill(opt.status_topic, "status") if opt.status_topic else ""
-        self._topics: dict[str, str] = {}
+        self._topics: dict[str, bytes] = {}  # of a tag, encoded
         self._waiting: deque[Delivery] = deque()  # not published yet
         self._leaving: list[Delivery] = []  # QoS 0: published, not yet with the kernel
         self._connector: Connector | None = None
@@ -111,12 +112,14 @@ class Mqtt(Output):
         ctx.stats.gauge("connected", lambda: float(self._session is not None and self._session.up))
 
     def open(self) -> None:
-        import edgebit.net.mqtt  # noqa: F401  # paho is loaded here: at start, where everybody expects to wait
-
         self._connect()
 
     def deliver(self, delivery: Delivery) -> None:
-        need = len(self._topic(delivery.chunk.tag).encode()) + len(delivery.body) + HEADER
+        try:
+            need = len(self._topic(delivery.chunk.tag)) + len(delivery.body) + HEADER
+        except ValueError as error:  # a tag that makes a topic of more than 64 KiB
+            delivery.reject(str(error))
+            return
         if need > self.opt.max_packet:
             delivery.reject(f"a message of {need} bytes is larger than max_packet, {self.opt.max_packet}")
             return
@@ -139,7 +142,7 @@ class Mqtt(Output):
             if session.up and self._status and not session.pending:
                 # A goodbye cancels the last will, so its text has to be sent. When the broker doesn't read, the
                 # connection just breaks, and the will does the same. QoS 0: nobody stays for an acknowledgement.
-                session.publish(self._status, b"offline", qos=0, retain=session.retain_available)
+                session.publish(wire.text(self._status), b"offline", qos=0, retain=session.retain_available)
             session.leave()
         self._waiting.clear()
         self._leaving.clear()
@@ -164,8 +167,6 @@ class Mqtt(Output):
         if sock is None:
             self._down(why)
             return
-        from edgebit.net.mqtt import Session
-
         opt = self.opt
         self._session = Session(
             self.ctx, sock, client_id=self._client_id, protocol=opt.protocol, keepalive=round(opt.keepalive),
@@ -193,7 +194,7 @@ class Mqtt(Output):
             self.ctx.log.info(f"connected to {opt.host}:{self._port} as {self._client_id}")
         self._up_since = self.ctx.clock.monotonic()
         if self._status:
-            session.publish(self._status, b"online", qos=opt.qos, retain=session.retain_available)
+            session.publish(wire.text(self._status), b"online", qos=opt.qos, retain=session.retain_available)
         self._pump()
 
     def _down(self, why: str) -> None:
@@ -254,21 +255,17 @@ class Mqtt(Output):
             self._more = self.ctx.call_later(0, self._pump)  # QoS 0 could go on for ever; others want a turn
 
     def _publish(self, session: Session, delivery: Delivery) -> None:
-        chunk, v5 = delivery.chunk, self.opt.protocol == "5"
-        name = self._topic(chunk.tag)
-        user: list[tuple[str, str]] = []
-        need = len(name.encode()) + len(delivery.body) + HEADER
-        if v5:
-            user = [("agent", delivery.agent_id), ("stream", delivery.stream_id), ("seq", str(chunk.seq)),
-                    ("count", str(chunk.count)), ("tag", _text(chunk.tag))]  # fmt: skip
-            need += len(delivery.content_type) + 8 + sum(5 + len(k) + len(v.encode()) for k, v in user)
-        if need > session.max_packet:
-            delivery.reject(f"a message of {need} bytes is larger than the broker takes, {session.max_packet}")
-            return
+        topic, properties = self._topic(delivery.chunk.tag), b""
         try:
-            session.publish(name, delivery.body, qos=self.opt.qos, retain=self.opt.retain, token=delivery, user=user,
-                            content_type=delivery.content_type)  # fmt: skip
-        except ValueError as error:  # a tag that makes a topic of more than 64 KiB
+            if self.opt.protocol == "5":
+                properties = _properties(delivery)
+            need = len(topic) + len(properties) + len(delivery.body) + HEADER
+            if need > session.max_packet:
+                delivery.reject(f"a message of {need} bytes is larger than the broker takes, {session.max_packet}")
+                return
+            session.publish(topic, delivery.body, qos=self.opt.qos, retain=self.opt.retain, properties=properties,
+                            token=delivery)  # fmt: skip
+        except ValueError as error:  # more than MQTT can carry
             delivery.reject(str(error))
             return
         if not self.opt.qos:
@@ -295,12 +292,12 @@ class Mqtt(Output):
             delivery.delivered()
         self._pump()
 
-    def _topic(self, tag: str) -> str:
+    def _topic(self, tag: str) -> bytes:
         found = self._topics.get(tag)
         if found is None:
             if len(self._topics) >= MAX_TOPICS:
                 self._topics.clear()
-            found = self._topics[tag] = self._fill(self.opt.topic, tag)
+            found = self._topics[tag] = wire.text(self._fill(self.opt.topic, tag))
         return found
 
     def _fill(self, template: str, tag: str) -> str:
@@ -308,6 +305,14 @@ class Mqtt(Output):
         for field, value in fields.items():
             template = template.replace(field, _clean(_text(value)))
         return template
+
+
+def _properties(delivery: Delivery) -> bytes:
+    """Its identity."""
+    chunk, tag = delivery.chunk, _text(delivery.chunk.tag)
+    user = (("agent", delivery.agent_id), ("stream", delivery.stream_id), ("seq", str(chunk.seq)),
+            ("count", str(chunk.count)), ("tag", tag))  # fmt: skip
+    return wire.publish_properties(delivery.content_type, user)
 
 
 def _text(value: str) -> str:

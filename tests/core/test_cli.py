@@ -131,9 +131,9 @@ def test_configuration_in_the_readme_is_valid(config, capsys, monkeypatch):
 
 
 def test_checking_imports_no_more_than_the_config_uses(config):
-    """An agent without MQTT never loads paho, one without TLS no ssl: memory is what small boards lack."""
+    """An agent without MQTT never loads its codec, one without TLS no ssl: memory is what small boards lack."""
     code = ("import sys; from edgebit.cli import main; main(['check', '-c', sys.argv[1]]);"
-            "print([m for m in ('paho', 'ssl', 'serial', 'psutil', 'h11', 'logging', 'argparse', 'dataclasses',"
+            "print([m for m in ('edgebit.wire.mqtt', 'ssl', 'serial', 'psutil', 'h11', 'logging', 'argparse', 'dataclasses',"
             " 'threading', 'cbor2', 'hashlib') if m in sys.modules])")  # fmt: skip
     done = subprocess.run([sys.executable, "-S", "-c", code, config(GOOD)], capture_output=True, text=True, timeout=20,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip

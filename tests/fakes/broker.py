@@ -55,7 +55,7 @@ class FakeBroker:
         self.cut = 0
         self.connects: list[dict[str, Any]] = []
         self.messages: list[Message] = []
-        self.goodbyes = 0
+        self.goodbyes = self.pings = 0
         self._loop = loop
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.setblocking(False)
@@ -107,8 +107,10 @@ class FakeBroker:
             self.messages.append(message)
             if message.qos and self.puback is not None:
                 self.ack(message.mid, self.puback)
-        elif kind == 12 and self.pingresp:
-            self.send(b"\xd0\0")
+        elif kind == 12:
+            self.pings += 1
+            if self.pingresp:
+                self.send(b"\xd0\0")
         elif kind == 14:
             self.goodbyes += 1
 

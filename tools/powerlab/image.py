@@ -22,7 +22,7 @@ PACKAGES = "systemd,systemd-sysv,udev,kmod,python3,python3-venv,linux-image-clou
 _INSTALLED = ("edgebit", "systemd", "tools/install", "tools/setup", "tools/powerlab/guest.py", "tools/powerlab/image.py",
               "pyproject.toml")  # fmt: skip
 # pip builds edgebit itself in the root: setuptools and wheel, too.
-WHEELS = ("setuptools>=68", "wheel", "pyserial", "paho-mqtt", "psutil", "cbor2", "h11")
+WHEELS = ("setuptools>=68", "wheel", "pyserial", "psutil", "cbor2", "h11")
 
 CONFIG = """\
 [[input]]

@@ -42,6 +42,16 @@ HEADER = 14  # bytes and some at most around topic, properties and body: type, l
 _REJECTED = {0x90, 0x95, 0x99}  # topic name invalid, packet too large, payload format invalid
 
 
+def carried(value: object) -> str:
+    """A text that a packet can have in it."""
+    text = string(value)
+    try:
+        wire.text(text)
+    except ValueError:
+        raise BadValue("a text that MQTT can carry (65535 bytes of UTF-8 at most, no NUL)") from None
+    return text
+
+
 def topic(value: object) -> str:
     """A topic to publish to; {tag}, {host} and {agent} in it are filled in."""
     plain = text = string(value)
@@ -72,9 +82,9 @@ class Mqtt(Output):
         Option("topic", topic, "edgebit/{host}/{tag}", "topic of a batch; {tag}, {host} and {agent} are filled in"),
         Option("qos", integer, 1, "0: sent once, may be lost; 1: until the broker acknowledges", minimum=0, maximum=1),
         Option("retain", boolean, False, "ask the broker to keep the last message of every topic"),
-        Option("client_id", string, "", 'unique at the broker; "" stands for edgebit-<agent id>'),
-        Option("username", string, "", "user at the broker"),
-        Option("password", string, "", "password of the user", secret=True),
+        Option("client_id", carried, "", 'unique at the broker; "" stands for edgebit-<agent id>'),
+        Option("username", carried, "", "user at the broker"),
+        Option("password", carried, "", "password of the user", secret=True),
         Option("keepalive", duration, 60.0, "time without traffic after which a ping is sent, whole seconds",
                minimum=1, maximum=65535),
         Option("clean_session", boolean, True, "ask the broker to keep nothing between connections"),
@@ -310,6 +320,7 @@ class Mqtt(Output):
 def _properties(delivery: Delivery) -> bytes:
     """Its identity."""
     chunk, tag = delivery.chunk, _text(delivery.chunk.tag)
+    tag = "".join("_" if _unfit(c) else c for c in tag)
     user = (("agent", delivery.agent_id), ("stream", delivery.stream_id), ("seq", str(chunk.seq)),
             ("count", str(chunk.count)), ("tag", tag))  # fmt: skip
     return wire.publish_properties(delivery.content_type, user)
@@ -321,5 +332,11 @@ def _text(value: str) -> str:
 
 
 def _clean(value: str) -> str:
-    """Without what a topic can't have (MQTT 5.0, 4.7.1 and 1.5.4): wildcards, NUL and control characters."""
-    return "".join("_" if c in "#+" or c < " " or "\x7f" <= c <= "\x9f" else c for c in value)
+    """Without what a topic can't have: wildcards (MQTT 5.0, 4.7.1), and what no text should have."""
+    return "".join("_" if c in "#+" or _unfit(c) else c for c in value)
+
+
+def _unfit(c: str) -> bool:
+    """Whether a character is NUL, another control character or none of Unicode's: for those brokers may close the
+    connection (MQTT 5.0, 1.5.4), again and again."""
+    return c < " " or "\x7f" <= c <= "\x9f" or "\ufdd0" <= c <= "\ufdef" or ord(c) & 0xFFFE == 0xFFFE

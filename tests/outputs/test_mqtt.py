@@ -154,6 +154,13 @@ def test_mqtt_5_carries_the_identity(world):
     assert message.content_type == "application/x-ndjson"
 
 
+def test_what_no_text_should_have_is_replaced_in_the_identity_too(world):
+    output = world.mqtt(protocol="5")
+    give(output, FakeDelivery(b"x", tag="a+b\0c\x85d\ufffee\udcff"))
+    world.until(world.bodies)
+    assert world.broker.messages[-1].user["tag"] == "a+b_c_d_e?"
+
+
 def test_login_and_client_id_are_sent(world):
     world.mqtt(username="pi", password="raspberry")
     world.until(lambda: world.broker.connects)
@@ -643,6 +650,9 @@ def test_connected_is_a_gauge(world):
         ({"port": 70000}, "at most 65535"),
         ({"keepalive": "0s"}, "at least 1"),
         ({"in_flight": 0}, "at least 1"),
+        ({"client_id": "x" * 65536}, "must be a text that MQTT can carry (65535 bytes of UTF-8 at most, no NUL)"),
+        ({"username": "pi\udcff"}, "must be a text that MQTT can carry"),
+        ({"password": "a\0b"}, "must be a text that MQTT can carry"),
     ],
 )
 def test_bad_options_are_named(world, settings, says):

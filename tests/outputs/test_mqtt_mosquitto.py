@@ -201,6 +201,21 @@ def test_another_implementation_gets_what_was_published(make, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+@pytest.mark.parametrize(
+    "tag", ["a\0b", "a\x01b", "a\x7fb", "a\ufdd0b", "a\uffffb", "a\U0001fffeb", "a\udcffb", "a#b"], ids=ascii
+)
+def test_no_tag_makes_the_broker_close_the_connection(make, protocol, tag):
+    """What UTF-8 can have and brokers refuse is in neither the topic nor the properties (MQTT 5.0, 1.5.4)."""
+    broker = make(Mosquitto, make.folder)
+    broker.start()
+    sender = make(Sender, broker, protocol=protocol)
+    delivery = FakeDelivery(b"x", tag=tag)
+    sender.output.deliver(delivery)
+    sender.turn(lambda: delivery.answers)
+    assert delivery.answer == "delivered"
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_the_broker_is_killed_and_comes_back(make, protocol):
     broker = make(Mosquitto, make.folder)
     broker.start()

@@ -55,13 +55,10 @@ class Session:
         self.max_qos, self.retain_available = 2, True
         self._keepalive = keepalive
         self._heard = self._spoke = self._moved = ctx.clock.monotonic()
-        self._arrived = self._pings = (
-            0  # bytes at the peer's kernel but for pings, at the last tick; and bytes of pings
-        )
-        self._ping, self._asked = (
-            0,
-            0.0,
-        )  # where the ping ends that nothing came after, or 0; since when its time counts
+        self._pings = 0  # bytes of pings sent
+        self._arrived = 0  # bytes at the peer's kernel but for those, at the last tick
+        self._ping = 0  # where in what was sent the ping ends that nothing came after; 0: there is none
+        self._asked = 0.0  # since when its time counts
         self._last_id = 0
         level = LEVELS[protocol]
         self._v5 = level == 5
@@ -108,7 +105,7 @@ class Session:
 
     def _free_id(self) -> int:
         """A packet identifier that nothing in flight has (5.0 2.2.1). They go round, so that a late or second PUBACK
-        doesn't meet another message at once. There always is one: `receive_maximum` is less than all of them."""
+        doesn't meet another message at once. There is one for who looks at `receive_maximum` before."""
         while True:
             self._last_id = self._last_id % 65535 + 1
             if self._last_id not in self.flying:
@@ -167,8 +164,10 @@ class Session:
         if not self.up:
             self._end(f"no MQTT {self._protocol} answer from the peer: {error} (check port and protocol)")
             return
-        if self._v5 and not self.pending:  # 3.1.1 has no words for it
-            self._stream.write(wire.disconnect(error.code))
+        if self._v5:  # 3.1.1 has no words for it
+            goodbye = wire.disconnect(error.code, str(error))
+            if len(goodbye) <= self.max_packet:
+                self._stream.write(goodbye)
         self._end(f"the broker sent something that is not MQTT {self._protocol} ({error})")
 
     def _tick(self) -> None:

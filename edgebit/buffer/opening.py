@@ -78,6 +78,7 @@ class Directory:
             # found now is relied upon.
             segment.file.sync()
         self._sort_out()
+        self._wipe_lost()
         if found is None and self._used:
             # The oldest segment need not begin with the oldest records: after a failed sync they are written again.
             self.cursor.acked = min(segment.before for segment in self._used)
@@ -113,11 +114,14 @@ class Directory:
         return highest
 
     def _sort_out(self) -> None:
-        """Segments before the cursor are free; the rest in the order in which they were written."""
+        """Segments before the cursor are free, and those that were dropped; the rest in the order in which they were
+        written."""
         in_order(self._used)
-        keep = []
-        for segment in self._used:
-            if segment.use < self.cursor.use:
+        keep: list[Segment] = []
+        for segment, following in zip(self._used, [*self._used[1:], None]):
+            passed = segment.use < self.cursor.use
+            dropped = keep and following is not None and not self.cursor.holes.between(segment.before, following.before)
+            if passed or dropped:
                 segment.use = 0
                 self._free.append(segment)
             else:
@@ -126,6 +130,16 @@ class Directory:
         if keep and keep[0].use != self.cursor.use:
             # The cursor is lost, or its segment: begin with the oldest chunk there is.
             self.cursor.use, self.cursor.offset = keep[0].use, 0
+
+    def _wipe_lost(self) -> None:
+        """A segment was begun, and its first chunk is not on the medium: it is taken for what it was before, while others of
+        its chunks may be there. Those would be found if its next first chunk is lost, too."""
+        newest = max((segment.use for segment in self._used), default=self.cursor.use - 1)
+        for use in range(newest + 1, self.cursor.uses + 1):
+            for segment in self._free:
+                segment.use = use
+                segment.wipe(0)
+                segment.use = 0
 
     def _find_end(self) -> None:
         """Where the log ends: at the first gap in what was not yet synced, and not in the middle of a batch. What comes
@@ -181,19 +195,13 @@ class Directory:
         in which it was written again. The last goes first: each says that those before it had been there."""
         for j in reversed(range(len(self._used))):
             segment = self._used[j]
-            behind = list(segment.headers(end if j == i else 0))
-            if j < i:
-                behind = [(at, header) for at, header in behind if header.after > self.written]
-                if end or not behind:
-                    break
-            for at, header in reversed(behind):
-                # All of the header: of a write that is torn later, the first bytes alone would make an old one whole again.
-                segment.file.pwrite(bytes(format.HEADER_SIZE), at)
-                if header.flags & format.SYNCED:
-                    segment.file.sync()
-            if behind:
-                segment.file.sync()
-            segment.forget_block()
+            if j >= i:
+                segment.wipe(end if j == i else 0)
+                continue
+            behind = [(at, header) for at, header in segment.headers() if header.after > self.written]
+            if end or not behind:
+                break
+            segment.wipe_headers(behind)
         while self._used[i + 1 if end else i :] or (not end and self._used and self._used[-1].before >= self.written):
             segment = self._used.pop()
             segment.use = segment.end = 0
@@ -201,9 +209,6 @@ class Directory:
         if self._used and end:
             self._active = self._used[-1]
             self._active.end = end
-            self._active.wipe_headless(end)
-        for segment in self._free:
-            segment.wipe_start()
 
     def _begin(self, segment: Segment) -> int:
         """Where in it what is not acknowledged begins."""

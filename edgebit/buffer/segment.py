@@ -108,34 +108,40 @@ class Segment:
         for place, header in self.headers(at):
             yield place, header, self.payload(place, header) is not None
 
-    def wipe_headless(self, at: int) -> None:
-        """Zero what, from `at` on, may be a chunk of this use that lacks its first bytes, and sync it. All chunks begin with
-        the same bytes: a new one at the same place, of which only those reach the medium, would make it whole."""
-        mark, start = self.use.to_bytes(8, "little"), at
-        while start + format.HEADER_SIZE <= self.size:
-            block = self.file.pread(_SEARCH, start)
-            first, last = block.find(mark, format.USE_AT), block.rfind(mark)
-            if first >= 0:
-                # Nothing here is worth keeping: one write, wherever the mark may be by accident.
-                begin, end = start + first - format.USE_AT, start + last - format.USE_AT + format.HEADER_SIZE
-                self.file.pwrite(bytes(min(end, self.size) - begin), begin)
+    def wipe(self, at: int) -> None:
+        """Zero all chunks of this use from `at` on, the last first: each says that those before it had been there. Then
+        what may be a chunk without its first bytes, which no search finds: those are the same in all chunks, and a new one
+        at its place of which nothing else reaches the medium would make it whole."""
+        blocks = list(self._marked_blocks(at))
+        if blocks:
+            self.wipe_headers(list(self.headers(at)))
+            for begin, end in blocks:
+                self.file.pwrite(bytes(end - begin), begin)  # one write: nothing in between is worth keeping either
+            self.file.sync()
+
+    def wipe_headers(self, chunks: list[tuple[int, Header]]) -> None:
+        """Zero these headers, given as (place, header), the last first."""
+        for at, header in reversed(chunks):
+            # All of it: of a write that is torn later, the first bytes alone would make an old one whole again.
+            self.file.pwrite(bytes(format.HEADER_SIZE), at)
+            if header.flags & format.SYNCED:
                 self.file.sync()
-            if len(block) < _SEARCH:
-                break
-            start += _SEARCH - format.HEADER_SIZE
+        self.file.sync()
         self.forget_block()
 
-    def wipe_start(self) -> None:
-        """The same for the first chunk of a segment that is free, whatever its use was."""
-        start = self.file.pread(format.HEADER_SIZE, 0)
-        try:
-            headless = self.header(0) is None and any(start)
-        except format.UnknownVersion:
-            return
-        if headless:
-            self.file.pwrite(bytes(len(start)), 0)
-            self.file.sync()
-            self.forget_block()
+    def _marked_blocks(self, at: int) -> Iterator[tuple[int, int]]:
+        """(begin, end) from the first to the last place in each block of the file where a header may be that has this use,
+        whole or not."""
+        mark = self.use.to_bytes(8, "little")
+        while at + format.HEADER_SIZE <= self.size:
+            block = self.file.pread(_SEARCH, at)
+            first = block.find(mark, format.USE_AT)
+            if first >= 0:
+                last = block.rfind(mark) - format.USE_AT + format.HEADER_SIZE
+                yield at + first - format.USE_AT, min(at + last, self.size)
+            if len(block) < _SEARCH:
+                return
+            at += _SEARCH - format.HEADER_SIZE
 
     def forget_block(self) -> None:
         """The file was written: what was read of it may be old."""

@@ -18,10 +18,11 @@ It must not know outputs, selectors or the layout of the log's files.
 from __future__ import annotations
 
 from edgebit.buffer import BLOCK, DROP_OLDEST
-from edgebit.buffer.health import CURSOR, READING, TRIES, WRITING, Health
+from edgebit.buffer.health import CURSOR, TRIES, WRITING
 from edgebit.buffer.log import SyncFailed
-from edgebit.buffer.queue import LARGEST_CHUNK, Buffer
+from edgebit.buffer.queue import LARGEST_CHUNK
 from edgebit.buffer.saving import CursorSaver
+from edgebit.buffer.stored import StoredBuffer
 from edgebit.record import Chunk
 
 TYPE_CHECKING = False
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
 
 
 COMMIT = 0.2  # seconds that a record waits at most before a filesystem buffer writes it
-SMALL = 16 * 1024  # stored chunks with payloads below this are joined when they are read
 
 
-class DiskBuffer(Buffer):
+class DiskBuffer(StoredBuffer):
     """See Buffer; in addition
 
     log          where chunks are written; it is open
@@ -53,16 +53,16 @@ class DiskBuffer(Buffer):
                  chunk_size: int = LARGEST_CHUNK, *, clocks: Clocks, log: Log, trouble: Trouble, spill: bool = False,
                  spill_after: float = 5.0, sync: float | None = 1.0, max_age: float = 0.0) -> None:  # fmt: skip
         chunk_size = min(chunk_size, max(4096, log.largest // 2))
-        super().__init__(limit, overflow, stream_id, lost, chunk_size, clocks=clocks, max_age=max_age)
-        self._log, self._health = log, Health(trouble, clocks)
+        super().__init__(limit, overflow, stream_id, lost, chunk_size, clocks=clocks, log=log, trouble=trouble,
+                         max_age=max_age)  # fmt: skip
         self._spill, self._spill_after, self._sync_interval = spill, spill_after, sync
         log.synced = sync is not None
         self._placed = 0  # how many chunks at the head of the queue are on disk, too
         self._placed_count = 0  # their records
-        self._stored_out: Chunk | None = None  # the newest chunk handed out that is on disk only
-        self._peeked: Chunk | None = None  # read from disk and not handed out yet
         self._unsynced: list[Chunk] = []  # written, not durable yet
         self._first_unsynced = 0.0  # when the oldest of them was written
+        self._end_due = False  # something must be written behind what is on disk: see _write_end
+        self._owed: list[Callable[[], None]] = []  # receipts that wait for it
         self._cursor = CursorSaver(log, clocks, sync)
         self._recovered = log.positions.copy()
         # A clean stop is carried on; after anything else the sequence starts anew under a new stream id, so that no number
@@ -86,15 +86,29 @@ class DiskBuffer(Buffer):
         if receipt is None or receipt.mark is None:
             return super().append(tag, records, size, receipt)
         need = size + Chunk.OVERHEAD * (2 + size // self.chunk_size)
-        if need <= self.limit and not self._fits(need) and not self._make_room(need) and self.overflow == BLOCK:
-            return 0
+        if need <= self.limit and not self._fits(need) and not self._make_room(need):
+            if self.overflow == BLOCK:
+                return 0
+            if self.overflow != DROP_OLDEST or not self._drop_oldest(need):
+                self._skip("buffer full", len(records))
+                return len(records)
         open_chunk = self._open.get(tag)
         if open_chunk is not None and open_chunk.size + size > self.chunk_size:
             self._seal(open_chunk)
         taken = super().append(tag, records, size, receipt)
         if size > self.chunk_size and tag in self._open:
             self._seal(self._open[tag])
+        if taken == len(records) and tag not in self._open:
+            self._end_if_dropped(tag, receipt)
         return taken
+
+    def _end_if_dropped(self, tag: str, receipt: Receipt) -> None:
+        """All of a batch was appended. If the last records were dropped, what is there of it doesn't continue."""
+        i = next((i for i in reversed(range(len(self._queue))) if self._queue[i].tag == tag), -1)
+        if self._queue[i].continues if i >= 0 else self._log.unfinished:
+            receipt.hold()
+            for release in self._end_batch(i + 1, [receipt.release]):
+                release()
 
     def _seal(self, chunk: Chunk) -> None:
         super()._seal(chunk)
@@ -113,78 +127,6 @@ class DiskBuffer(Buffer):
     def records(self) -> int:
         """Records that wait or are on their way, in memory and on disk."""
         return self._log.waiting + self._count - self._placed_count
-
-    @property
-    def ready(self) -> bool:
-        return super().ready or self._stored_waits()
-
-    @property
-    def behind(self) -> bool:
-        return super().behind and not self._stored_waits()
-
-    def _boundary(self) -> tuple[int, int] | None:
-        """Where on disk the part begins that is in memory, too; None if no chunk in memory is written."""
-        first = self._queue[0].place if self._queue else None
-        return first.start if first is not None else None
-
-    def _stored_waits(self) -> bool:
-        """Something that is on disk only waits to be handed out."""
-        return self._peeked is not None or self._log.read_at < (self._boundary() or self._log.end)
-
-    def read(self, flush: bool = False) -> Chunk | None:
-        while self._stored_waits():
-            if self._health.rests(READING):
-                return None  # what is on disk is older than what is in memory: nothing may overtake it
-            chunk = self._read_stored()
-            if chunk is not None:
-                self._stored_out = chunk
-                self._encode(2 * self.chunk_size)  # it may have to be decoded now, with what that takes on the way
-                return chunk
-        return super().read(flush)
-
-    def _read_stored(self) -> Chunk | None:
-        """The next chunk that is on disk only, small ones of one tag joined; None if there was none after all."""
-        chunk = self._take_stored()
-        if chunk is None or self._is_expired(chunk):  # before younger ones are joined to it
-            return None
-        parts, size = [chunk], chunk.size
-        while size < SMALL:
-            following = self._take_stored()
-            if following is None:
-                break
-            if (following.tag, following.stream, following.seq) != (chunk.tag, chunk.stream, parts[-1].last_seq + 1):
-                self._peeked = following
-                break
-            parts.append(following)
-            size += following.size
-        if len(parts) == 1:
-            return chunk
-        joined = Chunk(
-            chunk.tag, [record for part in parts for record in part.records], 0, chunk.seq, stream=chunk.stream
-        )
-        joined.compact()
-        joined.place, joined.moment = parts[-1].place, chunk.moment
-        return joined
-
-    def _take_stored(self) -> Chunk | None:
-        if self._peeked is not None:
-            peeked, self._peeked = self._peeked, None
-            return peeked
-        try:
-            first = self._queue[0] if self._queue else None
-            before = first.place.after - first.count if first is not None and first.place is not None else None
-            chunk = self._log.read(self._boundary(), before)
-        except OSError as error:
-            if self._health.failed(READING, "read from disk", error) % TRIES == 0:
-                self._log.skip_segment()
-            return None
-        self._health.works(READING)
-        return chunk
-
-    def rewind(self) -> None:
-        super().rewind()
-        self._stored_out = self._peeked = None
-        self._log.rewind()
 
     def ack(self, chunk: Chunk) -> None:
         if any(self._queue[i] is chunk for i in range(self._out)):
@@ -212,7 +154,8 @@ class DiskBuffer(Buffer):
         if place is not None:
             self._log.acknowledge(place)
 
-    def _remove(self, i: int) -> None:
+    def _remove(self, i: int, gone: bool = True) -> None:
+        """`gone`: its records don't come back in another chunk."""
         chunk = self._queue[i]
         super()._remove(i)
         if chunk.place is not None:
@@ -220,6 +163,19 @@ class DiskBuffer(Buffer):
             self._placed_count -= chunk.count
             if chunk in self._unsynced:
                 self._unsynced.remove(chunk)
+        elif gone and not chunk.continues:
+            chunk.done = self._end_batch(i, chunk.done)
+
+    def _end_batch(self, i: int, done: list[Callable[[], None]]) -> list[Callable[[], None]]:
+        """The end of a batch, which had its place here in the queue, is not written: it was delivered out of turn, or
+        dropped. What came before it must not wait for it. The receipts that can be released now."""
+        if i > self._placed:
+            self._queue[i - 1].continues = False
+        elif self._log.unfinished:
+            self._end_due = True
+            self._owed += done
+            return []
+        return done
 
     def _unplaced(self) -> Chunk | None:
         """The oldest chunk that is in memory only."""
@@ -239,6 +195,8 @@ class DiskBuffer(Buffer):
                 if self._sync_interval == 0 or oldest + COMMIT <= now:
                     self._seal_all()
             self._write_waiting()
+        if self._end_due:
+            self._write_end()
         if self._unsynced and self._sync_interval is not None and self._first_unsynced + self._sync_interval <= now:
             self._sync()
         if (due := self._cursor.due) is not None and due <= now:
@@ -265,6 +223,8 @@ class DiskBuffer(Buffer):
                 times.append(next(iter(self._open.values())).born + COMMIT - now)
             if self._unplaced() is not None:
                 times.append(0.0)
+        if self._end_due:
+            times.append(0.0)
         if times:
             times = [max(min(times), self._health.until[WRITING] - now)]
         if self._unsynced and self._sync_interval is not None:
@@ -296,6 +256,19 @@ class DiskBuffer(Buffer):
         payload = chunk.payload
         if self._log.largest and not self._log.fits(chunk.tag, payload, chunk.marks):
             return self._divide(chunk)
+        if not self._put_on_disk(chunk, payload):
+            return False
+        self._placed += 1
+        self._placed_count += chunk.count
+        return True
+
+    def _write_end(self) -> None:
+        """Write a chunk without records. It ends a batch whose end is not written, and makes what a failed sync has left
+        on disk, of which nothing waits in memory any more, count as written again. Any chunk does."""
+        if not self._disk_rests():
+            self._put_on_disk(Chunk("", None, 0, self._next_seq, payload=b"", born=self._clocks.monotonic()), b"")
+
+    def _put_on_disk(self, chunk: Chunk, payload: bytes) -> bool:
         try:
             place = self._place(chunk, payload)
             if place is None and self.overflow == DROP_OLDEST and self._drop_stored():
@@ -311,8 +284,10 @@ class DiskBuffer(Buffer):
             self._health.pause(WRITING)
             return False
         chunk.place = place
-        self._placed += 1
-        self._placed_count += chunk.count
+        chunk.done += self._owed
+        self._end_due, self._owed = False, []
+        if not self._log.waiting:
+            self._log.acknowledge(place)
         if self._sync_interval is None:
             chunk.release()
         else:
@@ -336,7 +311,7 @@ class DiskBuffer(Buffer):
         i = self._placed
         if i < self._out:
             return False  # on its way; it can't be divided under the sender's hands, and what follows waits for it
-        self._remove(i)
+        self._remove(i, gone=chunk.count == 1)
         if chunk.count == 1:
             self._lost("larger than a segment", 1, chunk.seq, chunk.stream)
             chunk.release()
@@ -361,14 +336,22 @@ class DiskBuffer(Buffer):
     def _write_again(self, error: OSError) -> None:
         """A sync failed. Linux forgets unwritten pages then: they must be written again, somewhere else."""
         self._log.abandon_unsynced()
+        before: Chunk | None = None
         for chunk in self._unsynced:
-            if chunk.place.after <= self._log.durable:  # synced when a segment was full
+            if chunk.count and chunk.place.after <= self._log.durable:  # synced when a segment was full
                 chunk.release()
                 continue
             chunk.place = None
-            self._placed -= 1
-            self._placed_count -= chunk.count
+            if chunk.count:
+                self._placed -= 1
+                self._placed_count -= chunk.count
+                before = chunk
+            else:
+                self._owed += chunk.done
+                if before is not None:
+                    before.continues = False
         self._unsynced.clear()
+        self._end_due = True
         self._health.failed(WRITING, "sync to disk", error)
 
     def _disk_rests(self) -> bool:
@@ -439,25 +422,6 @@ class DiskBuffer(Buffer):
                 chunk.release()
         return True
 
-    def _drop_expired(self, now: float) -> None:
-        if not self._stored_waits():  # what is on disk only is older, and is looked at when it is read
-            super()._drop_expired(now)
-
-    def _is_expired(self, chunk: Chunk) -> bool:
-        """Whether a chunk that was read from disk is too old; then its loss is counted. What time has passed while the
-        machine was off is not known, so chunks of an earlier boot are as old as this one at least."""
-        if not self._max_age:
-            return False
-        now = self._clocks.moment()
-        then = chunk.moment.boot_ns if chunk.moment.boot_id == now.boot_id else 0
-        if now.boot_ns - then <= self._max_age * 10**9:
-            return False
-        self._lost("expired", chunk.count, chunk.seq, chunk.stream)
-        self._log.settle(chunk.place.after - chunk.count, chunk.place.after)
-        if self._stored_out is None and not self._out:
-            self._log.acknowledge(chunk.place)
-        return True
-
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self, why: str) -> int:
@@ -465,6 +429,8 @@ class DiskBuffer(Buffer):
         self._seal_all()
         self._health.until[WRITING] = 0.0
         self._write_waiting()
+        if self._end_due:
+            self._write_end()
         self._sync()
         again = super().close(why)
         self._placed = self._placed_count = 0

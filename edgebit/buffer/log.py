@@ -90,6 +90,7 @@ class Log(Directory):
         start = (active.use, active.end)
         active.end += len(data)
         self.written += count
+        self._continues = continues
         if marks:
             for key, value in marks.items():
                 self.positions.pop(key, None)  # the newest last
@@ -129,6 +130,13 @@ class Log(Directory):
             self._unsynced.pop()
             self.syncs += 1
         self._durable, self._durable_end = self.written, self.end
+        self._durable_continues = self._continues
+
+    @property
+    def unfinished(self) -> bool:
+        """The newest chunk says that its batch goes on, and is not acknowledged: without another one behind it, it would
+        be taken for not written at a start after a crash."""
+        return self._continues and self.cursor.acked < self.written
 
     @property
     def durable(self) -> int:
@@ -150,6 +158,7 @@ class Log(Directory):
         self._active = None
         self._unsynced.clear()
         self.written = max(self._durable, self.cursor.acked)
+        self._continues = self._durable_continues
         self.cursor.holes.cut_off(self.written)
 
     def skip_active(self) -> None:
@@ -167,6 +176,8 @@ class Log(Directory):
             if header.after <= self._passed:
                 continue  # written twice, because the first time was not known to have succeeded
             self._miss(header.before, header)
+            if not header.count:
+                continue
             self._passed, self._last = header.after, (header.stream, header.last_seq)
             if self.cursor.holes.cover(header.before, header.after):
                 continue

@@ -56,6 +56,7 @@ class Directory:
         self.synced = True  # False: the owner doesn't sync and takes what was written for durable
         self._durable = 0  # records written when the log was last synced, and where that was
         self._durable_end: Position = (0, 0)
+        self._continues = self._durable_continues = False  # the newest chunk was one whose batch goes on
         self.written = 0  # records that were ever written here
         self.read_at: Position = (0, 0)
         self.positions: dict[str, tuple[int, int]] = {}  # of sources, after the newest chunk

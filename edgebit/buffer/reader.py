@@ -173,7 +173,8 @@ class Reader:
                 for at, header in segment.headers():
                     if (segment.use, at) >= (use, end):
                         return
-                    yield self._one(segment, at, header, False)
+                    if header.count:
+                        yield self._one(segment, at, header, False)
             except OSError as error:
                 yield Gap(segment.name, 0, 0, 0, "", reason(error), False)
 
@@ -201,7 +202,7 @@ class Reader:
                     missing = sum(stop - start for start, stop in holes.between(passed, header.before))
                     if missing and not self._changed(segment):
                         yield self._missing(place, header, missing, last)
-                    if not holes.cover(header.before, header.after):
+                    if header.count and not holes.cover(header.before, header.after):
                         yield self._one(segment, at, header, True)
                     passed, last, place = header.after, header, (segment.name, at + header.length)
             except OSError as error:
@@ -256,7 +257,8 @@ class Reader:
             return found
         newest_end = at
         for segment in waiting:
-            header = next((header for _, header in segment.headers(at if segment.use == use else 0)), None)
+            headers = segment.headers(at if segment.use == use else 0)
+            header = next((header for _, header in headers if header.count), None)
             if header is not None:
                 found.oldest = header
                 break
@@ -264,7 +266,9 @@ class Reader:
         for place, header in last.headers(at if last.use == use else 0):
             if self._torn(last, place, header):
                 break
-            found.newest, newest_end = header, place + header.length
+            newest_end = place + header.length
+            if header.count:
+                found.newest = header
         if found.oldest is None or found.newest is None:
             found.oldest = None
             return found

@@ -158,6 +158,50 @@ def test_what_is_left_of_a_segment_whose_start_was_never_on_the_medium_is_not_fo
     ])  # fmt: skip
 
 
+@pytest.mark.parametrize("sync", [None, 0, 1.0])
+def test_a_batch_whose_end_was_delivered_out_of_turn_keeps_its_start(sync):
+    """Its start is on disk only and its end was in memory only: it is never written."""
+    device = Device(0, spill=True, sync=sync)
+    steps = [("put", 4, "a", 400), ("read",), ("read",), ("put", 20, "a", 60), ("put", 46, "a", 60)]
+    device.live([*steps, ("arrive_and_rewind",)], "kill")
+    device.finish()
+    device = Device(0, spill=True, sync=sync)
+    device.live([*steps, ("arrive_and_rewind",), ("wait", 7.0)], "kill")
+    assert 1 in device.witness.safe
+    device.finish()
+
+
+@pytest.mark.parametrize("spill", [False, True], ids=["filesystem", "hybrid"])
+@pytest.mark.parametrize("fault", [("fail", errno.EIO, "pwrite"), ("wait", 7.0)], ids=["disk fails", "disk full"])
+def test_a_batch_whose_end_was_dropped_keeps_its_start(fault, spill):
+    """It is larger than the whole memory, so it isn't taken whole or not at all."""
+    device = Device(0, spill=spill, sync=0, overflow="drop_newest")
+    device.live([("put", 6, "a", 400), fault, ("put", 120, "b", 400), ("mend",), ("wait", 7.0)], "kill")
+    lost = len(device.witness.lost)
+    assert 0 < lost < 120
+    device.finish()
+    # Where the disk was full, it couldn't be ended, and so its source was not told that it is safe.
+    assert len(device.witness.arrived) >= 126 - lost or 7 not in device.witness.safe
+
+
+def test_a_batch_that_found_a_full_buffer_is_lost_and_no_other():
+    whole = 0
+    for count in range(5, 25):
+        device = Device(0, spill=True, sync=0, overflow="drop_newest", disk=2 * SEGMENT)
+        device.live([("put", count, "b", 400)] * 20, "kill")
+        lost = len(device.witness.lost)
+        assert lost > 0
+        whole += lost % count == 0
+        device.finish()
+    assert whole > 10
+
+
+def test_what_a_failed_sync_has_left_on_disk_does_not_come_again_when_it_was_delivered_from_memory():
+    device = Device(1, spill=False, sync=0)
+    device.live([("put", 1, "a", 5), ("put", 20, "a", 60), ("fail", errno.EIO, "sync"), ("wait", 0.0), ("drain",)])
+    device.finish()
+
+
 @pytest.mark.parametrize("first", [20, 3400], ids=["behind another", "first of a segment"])
 def test_whatever_first_bytes_a_chunk_lacks(first):
     """The same for each number of bytes up to the stream, which is another one after each cut."""

@@ -385,6 +385,26 @@ def test_segment_of_the_cursor_gone_after_a_clean_stop(rig):
     assert f"sequence 1 to {gone[-1][2] + gone[-1][3] - 1} of stream" in out
 
 
+@pytest.mark.parametrize("count", [0, 100])
+def test_a_chunk_without_records_is_not_shown(rig, count):
+    """A buffer writes one to end what is before it."""
+    buffer = rig.buffer("http.0")
+    if count:
+        rig.append(buffer, "t", 1, count)
+    buffer._end_due = True
+    buffer.commit()
+    buffer.close("stop")
+    directory = rig.directory("http.0")
+    assert any(HEADER_SIZE < path.stat().st_size and b"EDGB" in path.read_bytes() for path in directory.glob("*.seg"))
+    assert rig.numbers(directory) == [*range(1, count + 1)]
+    assert rig.lines(directory, "--all") == rig.lines(directory)
+    assert rig.run("verify", directory)[0] == 0
+    assert f" {count} " in rig.run("ls", directory)[1]
+    code, out, _ = rig.run("stat", directory)
+    assert code == 0
+    assert f"{count} records" in out
+
+
 def test_damage_in_what_was_delivered_is_no_loss(rig):
     directory = rig.filled("http.0", 200, acked=100)
     path = sorted(directory.glob("*.seg"))[-1]

@@ -135,6 +135,8 @@ class Directory:
     def _wipe_lost(self) -> None:
         """A segment was begun, and its first chunk is not on the medium: it is taken for what it was before, while others of
         its chunks may be there. Those would be found if its next first chunk is lost, too."""
+        if self.cursor.clean:
+            return  # the life that ended so had looked; all free segments have to be read
         newest = max((segment.use for segment in self._used), default=self.cursor.use - 1)
         for use in range(newest + 1, self.cursor.uses + 1):
             for segment in self._free:

@@ -160,7 +160,8 @@ class Directory:
             if header.after <= cursor.written:
                 sure = (i, at)
         self._miss_the_end(written)
-        i, at, self.written = self._end_of_batch(i, at, written)
+        # Nobody gets the numbers of what had been there: a batch that went on there is not one without an end.
+        i, at, self.written = self._end_of_batch(i, at, max(written, cursor.written))
         self._write_again(sure, (i, at))
         if self.written < max(cursor.acked, cursor.written, cursor.holes.end):
             # These numbers are given again. Nobody who comes after a crash may miss them then, or take them for settled.
@@ -175,8 +176,10 @@ class Directory:
         for start, stop in missing:
             seq = self.cursor.next_seq - (self.cursor.written - start)
             self._lost("damaged on disk", stop - start, max(1, seq), self.cursor.stream)
+            self.cursor.holes.add(start, stop)
         if missing:
             self._keep()
+            self._cursor_file.save(self.cursor, sync=True)
             if self._used:
                 keep_copy(self.files, self.directory, self._used[-1], self._note)
 

@@ -184,6 +184,13 @@ def test_a_batch_whose_end_was_dropped_keeps_its_start(fault, spill):
     assert len(device.witness.arrived) >= 126 - lost or 7 not in device.witness.safe
 
 
+def test_a_batch_whose_end_was_dropped_with_its_segment_keeps_its_start_over_several_starts():
+    """Behind the dropped segment nothing is left: only the cursor knows that there was something."""
+    device = Device(0, spill=True, sync=0, overflow="drop_oldest")
+    steps = [("put", 45, "a", 150), ("put", 20, "b", 150), ("put", 37, "b", 400), ("read",), ("put", 13, "b", 400)]
+    tell(device, [(steps, "cut", None), ([], "cut", None), ([], "cut", None)])
+
+
 def test_a_batch_that_found_a_full_buffer_is_lost_and_no_other():
     whole = 0
     for count in range(5, 25):

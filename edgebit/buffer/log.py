@@ -93,8 +93,10 @@ class Log(Directory):
         self._continues = continues
         if marks:
             for key, value in marks.items():
-                self.positions.pop(key, None)  # the newest last
-                self.positions[key] = value
+                before = self.positions.pop(key, None)
+                self.positions[key] = value  # the newest last
+                if self.synced:
+                    self._durable_positions.setdefault(key, before)
             while len(self.positions) > min(_POSITIONS, self.largest // 1024):
                 del self.positions[next(iter(self.positions))]
         if active not in self._unsynced:
@@ -131,6 +133,7 @@ class Log(Directory):
             self.syncs += 1
         self._durable, self._durable_end = self.written, self.end
         self._durable_continues = self._continues
+        self._durable_positions.clear()
 
     @property
     def unfinished(self) -> bool:
@@ -159,6 +162,11 @@ class Log(Directory):
         self._unsynced.clear()
         self.written = max(self._durable, self.cursor.acked)
         self._continues = self._durable_continues
+        for key, value in self._durable_positions.items():
+            self.positions.pop(key, None)
+            if value is not None:
+                self.positions[key] = value
+        self._durable_positions.clear()
         self.cursor.holes.cut_off(self.written)
 
     def skip_active(self) -> None:

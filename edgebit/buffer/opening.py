@@ -60,6 +60,9 @@ class Directory:
         self.written = 0  # records that were ever written here
         self.read_at: Position = (0, 0)
         self.positions: dict[str, tuple[int, int]] = {}  # of sources, after the newest chunk
+        self._durable_positions: dict[
+            str, tuple[int, int] | None
+        ] = {}  # where they differ from that; None: there is none
         self.bytes_written = self.payload_written = self.syncs = 0
 
     def open(self) -> None:
@@ -117,20 +120,27 @@ class Directory:
     def _sort_out(self) -> None:
         """Segments before the cursor are free, and those that were dropped; the rest in the order in which they were
         written."""
-        in_order(self._used)
         keep: list[Segment] = []
-        for segment, following in zip(self._used, [*self._used[1:], None]):
-            passed = segment.use < self.cursor.use
-            dropped = keep and following is not None and not self.cursor.holes.between(segment.before, following.before)
-            if passed or dropped:
+        for segment in self._used:
+            if segment.use < self.cursor.use or self._is_settled(segment):
                 segment.use = 0
                 self._free.append(segment)
             else:
                 keep.append(segment)
+        in_order(keep)
         self._used = keep
         if keep and keep[0].use != self.cursor.use:
             # The cursor is lost, or its segment: begin with the oldest chunk there is.
             self.cursor.use, self.cursor.offset = keep[0].use, 0
+
+    def _is_settled(self, segment: Segment) -> bool:
+        """It was dropped, or is left from a use that was, behind the start of one that is gone. It must not be taken for
+        what was written last: its use may be higher than that of the segment which is written to now."""
+        cursor = self.cursor
+        return segment.use > cursor.use and all(
+            header.after <= cursor.acked or cursor.holes.cover(header.before, header.after)
+            for _, header in segment.headers()
+        )
 
     def _wipe_lost(self) -> None:
         """A segment was begun, and its first chunk is not on the medium: it is taken for what it was before, while others of

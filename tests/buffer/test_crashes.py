@@ -191,6 +191,29 @@ def test_a_batch_whose_end_was_dropped_with_its_segment_keeps_its_start_over_sev
     tell(device, [(steps, "cut", None), ([], "cut", None), ([], "cut", None)])
 
 
+def test_what_is_left_of_a_dropped_segment_is_not_taken_for_the_newest_one():
+    """Its use is higher than that of the segment that is written to after the next start."""
+    device = Device(0, spill=False, sync=0, overflow="drop_oldest")
+    full = [("put", 2, "a", 400), ("put", 19, "a", 60), ("read",), ("put", 19, "a", 60), ("put", 37, "b", 400)]
+    lives: list[Life] = [([("put", 20, "a", 150)] * 2, "kill", None), (full, "cut", None)]
+    tell(device, [*lives, ([("put", 7, "a", 60)], "cut", None)])
+
+
+def test_after_a_failed_sync_no_position_counts_as_stored_before_its_records_do():
+    """What is written first has the positions of all sources with it."""
+    batch = [("put", 1, "a", 5), ("put", 1, "b", 5), ("put", 34, "a", 400), ("put", 5, "b", 60)]
+    for spill in (False, True):
+        at, complete = 0, False
+        while not complete:
+            device = Device(at, spill=spill, sync=0)
+            device.live([("put", 1, "a", 5), ("put", 1, "b", 5)])
+            complete = device.live(
+                [*batch[:2], ("fail", errno.EIO, "sync"), *batch[2:], ("mend",), ("wait", 1.2)], "cut", at
+            )
+            device.finish()
+            at += 1
+
+
 def test_a_batch_that_found_a_full_buffer_is_lost_and_no_other():
     whole = 0
     for count in range(5, 25):

@@ -256,17 +256,19 @@ class DiskBuffer(StoredBuffer):
         payload = chunk.payload
         if self._log.largest and not self._log.fits(chunk.tag, payload, chunk.marks):
             return self._divide(chunk)
+        if self._end_due and chunk.continues and not self._write_end():
+            return False  # such a one ends nothing
         if not self._put_on_disk(chunk, payload):
             return False
         self._placed += 1
         self._placed_count += chunk.count
         return True
 
-    def _write_end(self) -> None:
+    def _write_end(self) -> bool:
         """Write a chunk without records. It ends a batch whose end is not written, and makes what a failed sync has left
-        on disk, of which nothing waits in memory any more, count as written again. Any chunk does."""
-        if not self._disk_rests():
-            self._put_on_disk(Chunk("", None, 0, self._next_seq, payload=b"", born=self._clocks.monotonic()), b"")
+        on disk, of which nothing waits in memory any more, count as written again. Any chunk does that ends a batch."""
+        end = Chunk("", None, 0, self._next_seq, payload=b"", born=self._clocks.monotonic())
+        return not self._disk_rests() and self._put_on_disk(end, b"")
 
     def _put_on_disk(self, chunk: Chunk, payload: bytes) -> bool:
         try:

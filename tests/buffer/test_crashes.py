@@ -171,6 +171,20 @@ def test_a_batch_whose_end_was_delivered_out_of_turn_keeps_its_start(sync):
     device.finish()
 
 
+def test_a_batch_whose_end_was_delivered_out_of_turn_is_not_ended_by_the_start_of_another():
+    device = Device(0, spill=True, sync=None)
+    steps = [
+        ("put", 4, "a", 400),
+        ("read",),
+        ("put", 14, "a", 5),
+        ("put", 41, "a", 150),
+        ("put", 14, "a", 400),
+        ("read",),
+    ]
+    device.live([*steps, ("arrive_and_rewind",), ("put", 7, "a", 400)], "kill")
+    device.finish()
+
+
 @pytest.mark.parametrize("spill", [False, True], ids=["filesystem", "hybrid"])
 @pytest.mark.parametrize("fault", [("fail", errno.EIO, "pwrite"), ("wait", 7.0)], ids=["disk fails", "disk full"])
 def test_a_batch_whose_end_was_dropped_keeps_its_start(fault, spill):

@@ -47,6 +47,9 @@ class Directory:
         self.moved = False  # the cursor says something new
         self.told = False  # of a loss, so that it must not be told again
         self._next_use = 1
+        self._settled: list[
+            tuple[int, bytes]
+        ] = []  # records before, and marks, of chunks that nobody waits for any more
         self._active: Segment | None = None  # the last of _used, if it may be written to
         self._aside = 0  # bytes of segments that can't be used
         self._passed = 0  # records written up to the chunk that was read last
@@ -123,6 +126,8 @@ class Directory:
         keep: list[Segment] = []
         for segment in self._used:
             if segment.use < self.cursor.use or self._is_settled(segment):
+                if segment.use > self.cursor.use:
+                    self._settled += [(header.before, header.marks) for _, header in segment.headers() if header.marks]
                 segment.use = 0
                 self._free.append(segment)
             else:
@@ -182,7 +187,7 @@ class Directory:
 
     def _miss_the_end(self, written: int) -> None:
         """The cursor says that more was written and synced than was found."""
-        missing = self.cursor.holes.between(written, self.cursor.written)
+        missing = self.cursor.holes.between(max(written, self.cursor.acked), self.cursor.written)
         for start, stop in missing:
             seq = self.cursor.next_seq - (self.cursor.written - start)
             self._lost("damaged on disk", stop - start, max(1, seq), self.cursor.stream)
@@ -264,13 +269,20 @@ class Directory:
         return i, end, written
 
     def _read_positions(self) -> None:
-        """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before."""
+        """The newest segment begins with all positions and each chunk adds its own; if it has none yet, the one before.
+        What was settled out of turn may have been newer."""
+        newest = 0
         for segment in reversed(self._used):
             for _, header, good in segment.scan():
                 if good:
                     self._take_marks(header.marks)
+                    newest = max(newest, header.before)
             if self.positions:
-                return
+                break
+        for before, marks in sorted(self._settled):
+            if before >= newest:
+                self._take_marks(marks)
+        self._settled.clear()
 
     def _take_marks(self, marks: bytes) -> None:
         if not marks:

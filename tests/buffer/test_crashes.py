@@ -213,6 +213,17 @@ def test_what_is_left_of_a_dropped_segment_is_not_taken_for_the_newest_one():
     tell(device, [*lives, ([("put", 7, "a", 60)], "cut", None)])
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_what_was_delivered_out_of_turn_at_the_end_of_the_log_is_neither_missed_nor_read_again(end):
+    """The cursor is behind it; its segment is free, and what it says about the source still holds."""
+    device = Device(0, spill=False, sync=None)
+    device.live([("put", 3, "b", 400), ("put", 20, "a", 150)], "kill")
+    device.live([("read",), ("read",), ("arrive_and_rewind",), ("drain",), ("wait", 7.0)], end)
+    device.live([])
+    assert device.buffer.recovered("a") == (23, 0)
+    device.finish()
+
+
 def test_after_a_failed_sync_no_position_counts_as_stored_before_its_records_do():
     """What is written first has the positions of all sources with it."""
     batch = [("put", 1, "a", 5), ("put", 1, "b", 5), ("put", 34, "a", 400), ("put", 5, "b", 60)]

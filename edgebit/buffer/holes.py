@@ -52,6 +52,10 @@ class Holes:
             found.append((start, stop))
         return found
 
+    def pass_over(self, at: int) -> int:
+        """The end of the span that this is in or at, or itself."""
+        return next((stop for start, stop in self.spans if start <= at < stop), at)
+
     def pass_by(self, acked: int) -> int:
         """So many records are acknowledged, and with them what is settled right behind: the new count. Those holes are
         forgotten."""

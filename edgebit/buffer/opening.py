@@ -176,7 +176,8 @@ class Directory:
                 sure = (i, at)
         self._miss_the_end(written)
         # Nobody gets the numbers of what had been there: a batch that went on there is not one without an end.
-        i, at, self.written = self._end_of_batch(i, at, max(written, cursor.written))
+        written = cursor.holes.pass_over(max(written, cursor.written))
+        i, at, self.written = self._end_of_batch(i, at, written)
         self._write_again(sure, (i, at))
         if self.written < max(cursor.acked, cursor.written, cursor.holes.end):
             # These numbers are given again. Nobody who comes after a crash may miss them then, or take them for settled.

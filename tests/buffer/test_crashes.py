@@ -171,6 +171,13 @@ def test_a_batch_whose_end_was_delivered_out_of_turn_keeps_its_start(sync):
     device.finish()
 
 
+def test_a_batch_whose_end_was_delivered_out_of_turn_with_its_segment_keeps_its_start():
+    device = Device(0, spill=True, sync=None)
+    steps = [("put", 11, "a", 400), ("put", 20, "a", 150), ("read",), ("put", 42, "a", 150), ("read",)]
+    device.live([*steps, ("arrive_and_rewind",), ("wait", 0.0)], "kill")
+    device.finish()
+
+
 def test_a_batch_whose_end_was_delivered_out_of_turn_is_not_ended_by_the_start_of_another():
     device = Device(0, spill=True, sync=None)
     steps = [

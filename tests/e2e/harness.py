@@ -62,11 +62,13 @@ class Process:
                  command: list[str] | None = None) -> None:  # fmt: skip
         self.log_path = directory / f"{name}.log"
         self.out_path = directory / f"{name}.out"
+        hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, which is inherited
         with open(self.log_path, "ab") as log, open(self.out_path, "ab") as out:
             self.process = subprocess.Popen(
                 command or [sys.executable, "-m", "edgebit", *args], cwd=directory, stderr=log, stdout=out,
                 stdin=subprocess.DEVNULL, env={**os.environ, "PATH": SBIN, "PYTHONPATH": str(ROOT), **(env or {})},
             )  # fmt: skip
+        signal.signal(signal.SIGHUP, hangup)
 
     @property
     def log(self) -> str:

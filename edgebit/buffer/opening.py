@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor, CursorFile
-from edgebit.buffer.segment import Segment, in_order, keep_copy
+from edgebit.buffer.segment import Segment, in_order, is_settled, keep_copy
 from edgebit.errors import reason
 
 TYPE_CHECKING = False
@@ -125,7 +125,7 @@ class Directory:
         written."""
         keep: list[Segment] = []
         for segment in self._used:
-            if segment.use < self.cursor.use or self._is_settled(segment):
+            if segment.use < self.cursor.use or is_settled(segment, self.cursor):
                 if segment.use > self.cursor.use:
                     self._settled += [(header.before, header.marks) for _, header in segment.headers() if header.marks]
                 segment.use = 0
@@ -137,15 +137,6 @@ class Directory:
         if keep and keep[0].use != self.cursor.use:
             # The cursor is lost, or its segment: begin with the oldest chunk there is.
             self.cursor.use, self.cursor.offset = keep[0].use, 0
-
-    def _is_settled(self, segment: Segment) -> bool:
-        """It was dropped, or is left from a use that was, behind the start of one that is gone. It must not be taken for
-        what was written last: its use may be higher than that of the segment which is written to now."""
-        cursor = self.cursor
-        return segment.use > cursor.use and all(
-            header.after <= cursor.acked or cursor.holes.cover(header.before, header.after)
-            for _, header in segment.headers()
-        )
 
     def _wipe_lost(self) -> None:
         """A segment was begun, and its first chunk is not on the medium: it is taken for what it was before, while others of

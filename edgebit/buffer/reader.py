@@ -19,7 +19,7 @@ from itertools import zip_longest
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor
 from edgebit.buffer.holes import Holes
-from edgebit.buffer.segment import Segment, in_order
+from edgebit.buffer.segment import Segment, in_order, is_settled
 from edgebit.buffer.streams import INFO
 from edgebit.errors import reason
 from edgebit.record import Chunk
@@ -138,11 +138,17 @@ class Reader:
             self.unread[name] = f"its format version {error} is not known here; a newer edgebit wrote it"
         except OSError as error:
             self.unread[name] = reason(error)
-        if segment.use:
+        if segment.use and not self._is_settled(segment):
             self.segments.append(segment)
             return
         self.blank += segment.size if name not in self.unread else 0
         segment.file.close()
+
+    def _is_settled(self, segment: Segment) -> bool:
+        try:
+            return self.cursor is not None and is_settled(segment, self.cursor)
+        except OSError:
+            return False  # whoever reads it says so
 
     # -- all of it ---------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from edgebit.buffer.cursor import Cursor
     from edgebit.buffer.files import File, Files
     from edgebit.buffer.format import Header
 
@@ -154,6 +155,15 @@ def in_order(segments: list[Segment]) -> None:
     segments.sort(key=lambda segment: segment.use)
     for i in reversed(range(len(segments) - 1)):
         segments[i].before = min(segments[i].before, segments[i + 1].before)
+
+
+def is_settled(segment: Segment, cursor: Cursor) -> bool:
+    """It was dropped, or is left from a use that was, behind the start of one that is gone. It must not be taken for what
+    was written last: its use may be higher than that of the segment which is written to now."""
+    return segment.use > cursor.use and all(
+        header.after <= cursor.acked or cursor.holes.cover(header.before, header.after)
+        for _, header in segment.headers()
+    )
 
 
 def keep_copy(files: Files, directory: str, segment: Segment, note: Callable[[str], object]) -> None:

@@ -11,11 +11,12 @@ import os
 
 import pytest
 from books import Books
-from crash import Device, Life
+from crash import DIRECTORY, Device, Life
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from edgebit.buffer.disk import DiskBuffer
+from edgebit.buffer.reader import Found, Reader
 from edgebit.buffer.segment import Segment
 from fakes.files import SimFile, SimFiles
 
@@ -217,7 +218,13 @@ def test_what_is_left_of_a_dropped_segment_is_not_taken_for_the_newest_one():
     device = Device(0, spill=False, sync=0, overflow="drop_oldest")
     full = [("put", 2, "a", 400), ("put", 19, "a", 60), ("read",), ("put", 19, "a", 60), ("put", 37, "b", 400)]
     lives: list[Life] = [([("put", 20, "a", 150)] * 2, "kill", None), (full, "cut", None)]
-    tell(device, [*lives, ([("put", 7, "a", 60)], "cut", None)])
+    for life in (*lives, ([("put", 7, "a", 60)], "cut", None)):
+        device.live(*life)
+    reader = Reader(device.sim, DIRECTORY)  # of a dead device
+    found = sum(item.header.count for item in reader.items() if isinstance(item, Found))
+    device.live([])
+    assert device.buffer.records == found > 40
+    device.finish()
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

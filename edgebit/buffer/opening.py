@@ -145,9 +145,13 @@ class Directory:
             return  # the life that ended so had looked; all free segments have to be read
         newest = max((segment.use for segment in self._used), default=self.cursor.use - 1)
         for use in range(newest + 1, self.cursor.uses + 1):
-            for segment in self._free:
+            for segment in self._free[:]:
                 segment.use = use
-                segment.wipe(0)
+                try:
+                    segment.wipe(0)
+                except OSError as error:
+                    self._free.remove(segment)
+                    self._leave(segment, reason(error))
                 segment.use = 0
 
     def _find_end(self) -> None:

@@ -180,16 +180,18 @@ class Log(Directory):
         after `before` records. What is missed on the way is counted."""
         while (found := self._next(upto)) is not None:
             segment, at, header = found
+            settled = not header.count or self.cursor.holes.cover(header.before, header.after)
+            twice = header.after <= self._passed  # written so, because the first time was not known to have succeeded
+            payload = None if settled or twice else segment.payload(at, header)  # if that fails, it is read again
             self.read_at = (segment.use, at + header.length)
-            if header.after <= self._passed:
-                continue  # written twice, because the first time was not known to have succeeded
+            if twice:
+                continue
             self._miss(header.before, header)
             if not header.count:
                 continue
             self._passed, self._last = header.after, (header.stream, header.last_seq)
-            if self.cursor.holes.cover(header.before, header.after):
+            if settled:
                 continue
-            payload = segment.payload(at, header)
             if payload is not None:
                 return self._chunk(segment, at, header, payload)
             keep_copy(self.files, self.directory, segment, self._note)
@@ -310,6 +312,7 @@ class Log(Directory):
     def _release(self, segment: Segment) -> None:
         """Nothing in it is waited for any more; the cursor says so already."""
         segment.end = 0
+        segment.patient = False
         segment.forget_block()
         if segment in self._unsynced:
             self._unsynced.remove(segment)
@@ -372,9 +375,11 @@ class Log(Directory):
         if self.read_at < place.end:
             self.read_at, self._passed = place.end, max(self._passed, place.after)
 
-    def skip_segment(self) -> None:
-        """Reading fails here again and again: go on in the next segment; what is missed is counted there."""
-        self.read_at = max((self.read_at[0] + 1, 0), (self.cursor.use, self.cursor.offset))
+    def give_up_unreadable(self) -> None:
+        """Reading fails here again and again: what can't be read in this segment is damage from now on."""
+        segment = self._segment_at(self.read_at[0])
+        if segment is not None:
+            segment.patient = True
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ and counted, a format from the future is left alone. It fails (OSError) only whe
 
 from __future__ import annotations
 
+from errno import EIO
+
 from edgebit.buffer import format
 from edgebit.buffer.cursor import Cursor, CursorFile
 from edgebit.buffer.segment import Segment, in_order, is_settled, keep_copy
@@ -91,6 +93,10 @@ class Directory:
             self.cursor.acked = min(segment.before for segment in self._used)
         self._find_end()
         self._read_positions()
+        for segment in self._used + self._free:
+            segment.patient = False
+            if segment.unread:
+                self._note(f"{segment.name} can't be read in places; what was there counts as damaged")
         self._resize()
         self._durable, self._durable_end = self.written, self.end
         self.rewind()
@@ -109,6 +115,8 @@ class Directory:
                 self._remove(segment)  # cut off while it was made
                 continue
             try:
+                segment.file.pread(format.HEADER_SIZE, 0)
+                segment.patient = True  # behind that a bad sector is damage like any other, and no reason not to start
                 segment.first()
             except format.UnknownVersion as error:
                 self._leave(segment, f"its format version {error} is not known here")
@@ -201,9 +209,14 @@ class Directory:
             file = self._used[i].file
             at, stop = start[1] if i == start[0] else 0, end[1] if i == end[0] else file.size
             while at < stop:
-                data = file.pread(min(_COPY, stop - at), at)
-                file.pwrite(data, at)
-                at += len(data)
+                size = min(_COPY, stop - at)
+                try:
+                    file.pwrite(file.pread(size, at), at)
+                except OSError as error:
+                    if error.errno != EIO:
+                        raise
+                    # A bad sector. What can't be read stays as it is, and what can't be written fails again when it matters.
+                at += size
             file.sync()
 
     def _cut_off(self, i: int, end: int) -> None:

@@ -16,36 +16,51 @@ if TYPE_CHECKING:
 
 _SEARCH = 256 * 1024  # bytes searched for a header at once: a segment may be larger than a device can spare
 _BLOCK = 64 * 1024  # bytes read at once when looking for headers: small chunks come many to a read
+_PIECE = 4096  # bytes that are given up together when they can't be read
 DAMAGED_COPIES = 2  # segments kept in `damaged/`
 
 
 class Segment:
     """`use` is 0 while it is free. `end` is where the next chunk goes, known only of the newest segment. `before`: records
-    written before its first chunk."""
+    written before its first chunk. `patient`: what can't be read is zeros, and with that damage, instead of an error;
+    `unread` counts such bytes."""
 
-    __slots__ = ("_block", "_block_at", "before", "end", "file", "name", "use")
+    __slots__ = ("_block", "_block_at", "before", "end", "file", "name", "patient", "unread", "use")
 
     def __init__(self, name: str, file: File) -> None:
         self.name, self.file = name, file
-        self.use = self.end = self.before = 0
+        self.use = self.end = self.before = self.unread = 0
+        self.patient = False
         self._block, self._block_at = b"", 0
 
     @property
     def size(self) -> int:
         return self.file.size
 
+    def _pread(self, length: int, at: int) -> bytes:
+        try:
+            return self.file.pread(length, at)
+        except OSError:
+            if not self.patient:
+                raise
+        if length > _PIECE:
+            end = min(at + length, self.size)
+            return b"".join([self._pread(min(_PIECE, end - place), place) for place in range(at, end, _PIECE)])
+        self.unread += length
+        return bytes(length)
+
     def header(self, at: int) -> Header | None:
         """The header at `at`, or None. Raises UnknownVersion, OSError."""
         for fresh in (False, True):  # what was read before may be older than a chunk that was written since
             if fresh or not self._block_at <= at < self._block_at + len(self._block):
-                self._block, self._block_at = self.file.pread(_BLOCK, at), at
+                self._block, self._block_at = self._pread(_BLOCK, at), at
             header = format.parse(self._block, at - self._block_at)
             if header is not None:
                 return header
             if self._block_at == at:
                 # Tags and marks may be longer than a block; their lengths are bounded by the file's.
                 if len(self._block) == _BLOCK and self._block[:4] == format.MAGIC:
-                    return format.parse(self.file.pread(self.size - at, at))
+                    return format.parse(self._pread(self.size - at, at))
                 return None
         return None
 
@@ -57,7 +72,7 @@ class Segment:
             offset = start - self._block_at
             data = self._block[offset : offset + header.payload_length]
         else:
-            data = self.file.pread(header.payload_length, start)
+            data = self._pread(header.payload_length, start)
         return data if len(data) == header.payload_length and zlib.crc32(data) == header.crc else None
 
     def next_good(self, at: int) -> tuple[int, Header] | None:
@@ -66,7 +81,7 @@ class Segment:
 
     def _search(self, at: int, use: int | None) -> tuple[int, Header] | None:
         while at < self.size:
-            block = self.file.pread(_SEARCH, at)
+            block = self._pread(_SEARCH, at)
             found = format.find(block, 0, use, self.size - at)
             if found is not None:
                 return at + found[0], found[1]
@@ -135,7 +150,7 @@ class Segment:
         whole or not."""
         mark = self.use.to_bytes(8, "little")
         while at + format.HEADER_SIZE <= self.size:
-            block = self.file.pread(_SEARCH, at)
+            block = self._pread(_SEARCH, at)
             first = block.find(mark, format.USE_AT)
             if first >= 0:
                 last = block.rfind(mark) - format.USE_AT + format.HEADER_SIZE

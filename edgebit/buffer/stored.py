@@ -93,7 +93,7 @@ class StoredBuffer(Buffer):
             chunk = self._log.read(self._boundary(), before)
         except OSError as error:
             if self._health.failed(READING, "read from disk", error) % TRIES == 0:
-                self._log.skip_segment()
+                self._log.give_up_unreadable()
             return None
         self._health.works(READING)
         return chunk

@@ -11,7 +11,7 @@ import pytest
 from books import Books
 
 from edgebit.buffer.files import Files
-from fakes.files import SimFiles
+from fakes.files import SimFile, SimFiles
 
 SEGMENT = 4096
 DISK = 5 * SEGMENT
@@ -198,3 +198,48 @@ def test_directory_becomes_read_only_and_heals():
     books.open()
     assert books.take_all() == list(range(1, 11))
     assert books.losses == []
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["stop", "kill"])
+@pytest.mark.parametrize("delivered", [True, False], ids=["free", "backlog"])
+def test_a_bad_sector_is_damage_and_no_reason_not_to_start(delivered, clean, monkeypatch):
+    """Reading it fails, for ever: what it is in is missed, and all other segments are delivered."""
+    for name, size in (("_PIECE", 256), ("_BLOCK", 512), ("_SEARCH", 1024)):
+        monkeypatch.setattr(f"edgebit.buffer.segment.{name}", size)
+    pread, bad = SimFile.pread, ("", 0)
+
+    def fail(self, length, at):
+        if self.path.endswith(bad[0] or "?") and at < bad[1] + 256 and bad[1] < at + length:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(self, length, at)
+
+    monkeypatch.setattr(SimFile, "pread", fail)
+    missed = 0
+    for number in range(5):
+        for sector in range(256, SEGMENT, 256):
+            bad = ("", 0)
+            books = Books(SimFiles(), disk=DISK, limit=LIMIT, sync=0)
+            books.open()
+            for _ in range(12):
+                books.put(6, size=40)
+                books.wait(1)
+            if delivered:
+                books.take_all()
+                books.wait(10)
+            if clean:
+                books.close()
+            books.files.kill()
+            bad = (f"{number:06}.seg", sector)
+            books.open()
+            assert books.put(6, size=40) == 6
+            for _ in range(8):  # reading rests for a second after a fault
+                books.take_all()
+                books.wait(2)
+            assert books.got >= set(books.appended[-6:]), bad
+            lost = set(books.appended) - books.got
+            assert len(lost) <= SEGMENT // 100
+            assert books.lost >= len(lost) if clean else books.lost <= len(lost)
+            missed += bool(lost)
+            if lost:
+                assert any("can't be read in places" in line for line in books.notes) or books.losses
+    assert (missed > 5) is not delivered

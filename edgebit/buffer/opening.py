@@ -51,7 +51,7 @@ class Directory:
         self._next_use = 1
         self._settled: list[
             tuple[int, bytes]
-        ] = []  # records before, and marks, of chunks that nobody waits for any more
+        ] = []  # of chunks that nobody waits for any more: records before, and marks
         self._active: Segment | None = None  # the last of _used, if it may be written to
         self._aside = 0  # bytes of segments that can't be used
         self._passed = 0  # records written up to the chunk that was read last
@@ -65,9 +65,8 @@ class Directory:
         self.written = 0  # records that were ever written here
         self.read_at: Position = (0, 0)
         self.positions: dict[str, tuple[int, int]] = {}  # of sources, after the newest chunk
-        self._durable_positions: dict[
-            str, tuple[int, int] | None
-        ] = {}  # where they differ from that; None: there is none
+        # Those at the last sync, where they differ from that; None: there was none.
+        self._durable_positions: dict[str, tuple[int, int] | None] = {}
         self.bytes_written = self.payload_written = self.syncs = 0
 
     def open(self) -> None:
